@@ -1,0 +1,1 @@
+"""finrag_eval: batch evaluation of question answering over SEC filings."""
