@@ -1,0 +1,214 @@
+"""The BM25 index of a corpus: built once, kept on disk by digest, loaded memory-mapped.
+
+Enters: a corpus and a cache folder. Leaves: an ``Index`` that any number of threads may read.
+The folder of an index is made beside its place and renamed into it, so that another process sees
+the whole of it or nothing; a lock file lets one process build while the others wait.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import bm25s
+import numpy as np
+from numpy.typing import NDArray
+
+from finrag_eval.synthesis_pipeline.retrievers.corpus import (
+    MAX_PIECE_CHARS,
+    Corpus,
+    Piece,
+    content_digest,
+)
+from finrag_eval.synthesis_pipeline.retrievers.words import WORDS_VERSION, words
+
+#: Names what a cached index holds: raise its first number with any change of it.
+INDEX_VERSION = f"v1w{WORDS_VERSION}c{MAX_PIECE_CHARS}b{bm25s.__version__}"
+
+#: Robertson & Zaragoza 2009 give 1.2-2 and 0.5-0.8 as the useful range; Lucene's values.
+_K1, _B = 1.2, 0.75
+
+_ARRAYS = ("company", "year", "section", "group", "offset")
+_TEXTS = "pieces.jsonl"
+_META = "meta.json"
+_LOG = logging.getLogger(__name__)
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """Pieces in reading order, their BM25 scores by word, and what they can be filtered by.
+
+    ``company``, ``section`` and ``group`` hold, per piece, a place in ``companies`` and
+    ``sections``, and the number of its filing's section: neighbours share it.
+    """
+
+    corpus_digest: str
+    companies: Mapping[str, tuple[str, ...]]
+    sections: tuple[str, ...]
+    company: Ints
+    year: Ints
+    section: Ints
+    group: Ints
+    offset: Ints
+    texts: bytes | mmap.mmap
+    ranking: Any
+
+    def __len__(self) -> int:
+        return len(self.year)
+
+    def knows(self, question: Sequence[str]) -> bool:
+        """Whether any piece holds one of the words."""
+        return bool(self.ranking.get_tokens_ids(question))
+
+    def piece(self, position: int) -> Piece:
+        """The piece at a position in reading order."""
+        line = self.texts[self.offset[position] : self.offset[position + 1]]
+        fields = json.loads(line)
+        return Piece(**fields | {"sentence_ids": tuple(fields["sentence_ids"])})
+
+    def scores(self, question: Sequence[str]) -> NDArray[np.float32]:
+        """The BM25 score of every piece for a question's words; 0 where it has none of them."""
+        known = self.ranking.get_tokens_ids(list(dict.fromkeys(question)))
+        if not known:
+            return np.zeros(len(self), dtype=np.float32)
+        found: NDArray[np.float32] = self.ranking.get_scores_from_ids(known)
+        return found
+
+
+def open_index(corpus: Corpus, cache_folder: Path | None) -> Index:
+    """The corpus' index, from the cache where it is there, else built and put there.
+
+    None, or a folder that cannot be written, builds it in memory. Raises InvalidInput where the
+    corpus is wrong.
+    """
+    if cache_folder is None:
+        return build_index(corpus)
+    home = cache_folder / f"bm25-{INDEX_VERSION}-{corpus.source_digest[:32]}"
+    try:
+        return _load(home) or _build_into(home, corpus)
+    except OSError as error:
+        _LOG.warning("no index is kept in %s (%s); it is built in memory", cache_folder, error)
+        return build_index(corpus)
+
+
+def build_index(corpus: Corpus) -> Index:
+    """The corpus' index in memory. Raises InvalidInput where the corpus is wrong."""
+    pieces = corpus.pieces()
+    companies = _names_by_ticker(pieces)
+    sections = tuple(dict.fromkeys(piece.section for piece in pieces))
+    groups = {key: number for number, key in enumerate(dict.fromkeys(map(_group, pieces)))}
+    lines = [json.dumps(asdict(piece)).encode() + b"\n" for piece in pieces]
+    tickers = list(companies)
+    return Index(
+        corpus_digest=content_digest(pieces),
+        companies=companies,
+        sections=sections,
+        company=np.array([tickers.index(piece.ticker) for piece in pieces]),
+        year=np.array([piece.fiscal_year for piece in pieces]),
+        section=np.array([sections.index(piece.section) for piece in pieces]),
+        group=np.array([groups[_group(piece)] for piece in pieces]),
+        offset=np.cumsum([0, *map(len, lines)]),
+        texts=b"".join(lines),
+        ranking=_ranking(pieces),
+    )
+
+
+def _ranking(pieces: Sequence[Piece]) -> Any:
+    ranking = bm25s.BM25(k1=_K1, b=_B, method="lucene", backend="numpy", csc_backend="numpy")
+    ranking.index([words(piece.text) for piece in pieces], show_progress=False)
+    return ranking
+
+
+def _names_by_ticker(pieces: Sequence[Piece]) -> dict[str, tuple[str, ...]]:
+    """The words that only name a company, its ticker among them, by ticker."""
+    names: dict[str, dict[str, None]] = {}
+    for piece in pieces:
+        known = names.setdefault(piece.ticker, {})
+        known.update(dict.fromkeys(words(f"{piece.ticker} {piece.company_name}")))
+    return {ticker: tuple(known) for ticker, known in names.items()}
+
+
+def _group(piece: Piece) -> tuple[str, int, str, str]:
+    return (piece.ticker, piece.fiscal_year, piece.doc_id, piece.section)
+
+
+def _build_into(home: Path, corpus: Corpus) -> Index:
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(home.parent / f"{home.name}.lock"):
+        found = _load(home)
+        if found is None:
+            built = build_index(corpus)
+            _save(built, home)
+            found = _load(home) or built
+    return found
+
+
+def _save(index: Index, home: Path) -> None:
+    """Puts the index at its place, whole; what lay there was unreadable and goes."""
+    made = Path(tempfile.mkdtemp(prefix=".making-", dir=home.parent))
+    try:
+        index.ranking.save(made, show_progress=False)
+        for name in _ARRAYS:
+            np.save(made / f"{name}.npy", getattr(index, name))
+        (made / _TEXTS).write_bytes(index.texts)
+        sizes = {path.name: path.stat().st_size for path in sorted(made.iterdir())}
+        meta = {
+            "corpus_digest": index.corpus_digest,
+            "companies": index.companies,
+            "sections": index.sections,
+            "sizes": sizes,
+        }
+        (made / _META).write_text(json.dumps(meta), encoding="utf-8")
+        made.chmod(0o755)
+        shutil.rmtree(home, ignore_errors=True)
+        made.rename(home)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _load(home: Path) -> Index | None:
+    """The index at that place; None where there is none, or where files were cut or lost."""
+    try:
+        meta = json.loads((home / _META).read_text(encoding="utf-8"))
+        if any((home / name).stat().st_size != size for name, size in meta["sizes"].items()):
+            return None
+        arrays = {name: np.load(home / f"{name}.npy") for name in _ARRAYS}
+        return Index(
+            corpus_digest=meta["corpus_digest"],
+            companies={ticker: tuple(names) for ticker, names in meta["companies"].items()},
+            sections=tuple(meta["sections"]),
+            texts=_mapped(home / _TEXTS),
+            ranking=bm25s.BM25.load(home, mmap=True, show_progress=False),
+            **arrays,
+        )
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock file; the system lets go of it when the process ends, however it ends."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
