@@ -1,0 +1,305 @@
+"""The result in words: which cell, how sure, what it costs.
+
+Enters: a ``Sheet``. Leaves: a ``Verdict`` of plain sentences. A cell is called better or worse
+only where a comparison says so after its correction for many comparisons; where nothing was
+compared, nothing is said about a winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from finrag_eval.report.figures import (
+    change,
+    count,
+    is_missing,
+    money,
+    plural,
+    probability,
+    ratio,
+    score,
+    seconds,
+    share,
+)
+from finrag_eval.report.sheet import CellFigures, ComparisonFigures, Sheet
+
+Tone = Literal["better", "worse", "equivalent", "mixed", "inconclusive", "plain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is to be said about one cell; ``tone`` is for its mark, the words say it all."""
+
+    cell: str
+    tone: Tone
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A headline, a finding per candidate, and what to keep in mind when reading them."""
+
+    headline: str
+    findings: tuple[Finding, ...]
+    cautions: tuple[str, ...]
+
+
+def verdict(sheet: Sheet) -> Verdict:
+    """The sheet's result in words."""
+    findings = _compared(sheet) if sheet.comparisons else _described(sheet)
+    return Verdict(
+        headline=_headline(sheet, findings), findings=findings, cautions=tuple(_cautions(sheet))
+    )
+
+
+def status_words(sheet: Sheet) -> str:
+    """How the sweep ended, as a clause."""
+    words = {
+        "running": "is still running",
+        "completed": "ran to its end",
+        "partial": f"ran to its end; {plural(sheet.failed, 'trial')} failed",
+        "budget_stopped": "was stopped by its budget",
+        "interrupted": "was interrupted",
+        "failed": "failed",
+    }
+    return words.get(sheet.status, sheet.status or "has no status")
+
+
+# ---- headline
+
+
+def _headline(sheet: Sheet, findings: tuple[Finding, ...]) -> str:
+    if not sheet.cells:
+        return "No cell has a result yet."
+    if not sheet.comparisons:
+        return _headline_without_comparison(sheet)
+    gates = _gate_clause(sheet)
+    for tone, words in (("better", "better than"), ("mixed", "differently from")):
+        chosen = [finding for finding in findings if finding.tone == tone]
+        if len(chosen) == 1:
+            price = _price_clause(sheet, chosen[0].cell)
+            return f"{chosen[0].cell} answers {words} {sheet.baseline}{price}.{gates}"
+        if chosen:
+            return (
+                f"{len(chosen)} of {len(findings)} candidates answer {words} "
+                f"{sheet.baseline}.{gates}"
+            )
+    return _headline_without_winner(sheet, findings) + gates
+
+
+def _headline_without_comparison(sheet: Sheet) -> str:
+    if len(sheet.cells) == 1:
+        cell = sheet.cells[0]
+        return f"{cell.name} answered {count(cell.succeeded)} of {count(cell.trials)} questions."
+    return (
+        f"{len(sheet.cells)} cells ran and none was compared: without a baseline no difference "
+        "between them was tested."
+    )
+
+
+def _headline_without_winner(sheet: Sheet, findings: tuple[Finding, ...]) -> str:
+    worse = [finding for finding in findings if finding.tone == "worse"]
+    equal = [finding for finding in findings if finding.tone == "equivalent"]
+    if len(equal) == 1 and len(findings) == 1:
+        price = _price_clause(sheet, equal[0].cell)
+        return f"{equal[0].cell} answers as well as {sheet.baseline}{price}."
+    if worse and len(worse) == len(findings):
+        whom = worse[0].cell if len(worse) == 1 else f"All {len(worse)} candidates"
+        return f"{whom} answer{'s' if len(worse) == 1 else ''} worse than {sheet.baseline}."
+    if worse or equal:
+        parts = [
+            f"{len(group)} {words}"
+            for group, words in (
+                (equal, "answer as well as the baseline"),
+                (worse, "answer worse"),
+            )
+            if group
+        ]
+        rest = len(findings) - len(worse) - len(equal)
+        parts += [f"{rest} could not be told from it"] if rest else []
+        return (
+            f"No candidate answers better than {sheet.baseline}: of {len(findings)}, "
+            + ", ".join(parts)
+            + "."
+        )
+    return f"No candidate could be told from {sheet.baseline} by the quality of its answers."
+
+
+def _price_clause(sheet: Sheet, candidate: str) -> str:
+    """`` at 1.13× the cost (...)``; empty where the cost was not compared or has no ratio."""
+    for one in sheet.comparisons:
+        if one.candidate == candidate and one.metric == "cost_usd" and not is_missing(one.ratio):
+            return f", at {ratio(one.ratio)} the cost"
+    return ""
+
+
+def _gate_clause(sheet: Sheet) -> str:
+    failed = sum(not gate.passed for gate in sheet.gates)
+    if not sheet.gates:
+        return ""
+    if failed:
+        return f" {plural(failed, 'gate')} of {len(sheet.gates)} failed."
+    return " All gates passed." if len(sheet.gates) > 1 else " The gate passed."
+
+
+# ---- findings
+
+
+def _compared(sheet: Sheet) -> tuple[Finding, ...]:
+    candidates = dict.fromkeys(one.candidate for one in sheet.comparisons)
+    return tuple(
+        _finding(sheet, name, [one for one in sheet.comparisons if one.candidate == name])
+        for name in candidates
+    )
+
+
+def _finding(sheet: Sheet, name: str, comparisons: list[ComparisonFigures]) -> Finding:
+    scores = [one for one in comparisons if one.is_score]
+    others = [one for one in comparisons if not one.is_score]
+    tone = _tone(scores)
+    titles = {
+        "better": "answers better than the baseline",
+        "worse": "answers worse than the baseline",
+        "mixed": "answers better in some scores and worse in others",
+        "equivalent": "answers as well as the baseline, within the margin",
+        "inconclusive": "cannot be told from the baseline by its answers",
+        "plain": "was compared by cost and time alone",
+    }
+    cells = {cell.name: cell for cell in sheet.cells}
+    sentences = [_score_sentence(one, cells) for one in scores]
+    sentences += [_resource_sentence(one, cells) for one in others]
+    return Finding(cell=name, tone=tone, title=titles[tone], sentences=tuple(sentences))
+
+
+def _tone(scores: Iterable[ComparisonFigures]) -> Tone:
+    verdicts = {one.verdict for one in scores}
+    if {"better", "worse"} <= verdicts:
+        return "mixed"
+    for tone in ("better", "worse"):
+        if tone in verdicts:
+            return "better" if tone == "better" else "worse"
+    if not verdicts:
+        return "plain"
+    return "equivalent" if verdicts == {"equivalent"} else "inconclusive"
+
+
+def _score_sentence(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
+    before, after = (_mean_score(cells, name, one.label) for name in (one.baseline, one.candidate))
+    means = (
+        "" if is_missing(before) or is_missing(after) else f" ({score(before)} → {score(after)})"
+    )
+    return (
+        f"{one.label}: {one.verdict}, {change(one.delta)}{means}, {_interval(one)}, "
+        f"{_evidence(one)}{_open_question(one)}."
+    )
+
+
+def _resource_sentence(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
+    nouns = {"cost_usd": "cost", "latency_total_seconds": "time to an answer"}
+    noun = nouns.get(one.metric, one.metric)
+    figures = _resource_figures(one, cells)
+    amount = (
+        f"{ratio(one.ratio)} the baseline's (95% interval {ratio(one.ratio_low)} to "
+        f"{ratio(one.ratio_high)})"
+        if not is_missing(one.ratio)
+        else f"{change(one.delta)} ({_interval(one)})"
+    )
+    return f"{noun}: {one.verdict}, {amount}{figures}, {_evidence(one)}."
+
+
+def _resource_figures(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
+    before, after = cells.get(one.baseline), cells.get(one.candidate)
+    if before is None or after is None:
+        return ""
+    if one.metric == "cost_usd":
+        pair = [money(cell.cost.get("per_1000_queries")) for cell in (before, after)]
+        return f"; {pair[0]} → {pair[1]} per 1,000 questions"
+    if one.metric == "latency_total_seconds":
+        pair = [seconds(cell.latency.get("p50")) for cell in (before, after)]
+        return f"; median {pair[0]} → {pair[1]}"
+    return ""
+
+
+def _mean_score(cells: dict[str, CellFigures], cell: str, name: str) -> float | None:
+    figures = cells[cell].scores.get(name) if cell in cells else None
+    return None if figures is None else figures.mean
+
+
+def _interval(one: ComparisonFigures) -> str:
+    if is_missing(one.low) or is_missing(one.high):
+        return "no interval"
+    return f"95% interval {change(one.low)} to {change(one.high)}"
+
+
+def _evidence(one: ComparisonFigures) -> str:
+    missing = f", {count(one.n_missing)} left out" if one.n_missing else ""
+    p = "" if is_missing(one.p_adjusted) else f", adjusted p {_equals(probability(one.p_adjusted))}"
+    return f"{plural(one.n_pairs, 'question')}{missing}{p}"
+
+
+def _equals(p: str) -> str:
+    return p if p.startswith("<") else f"= {p}"
+
+
+def _open_question(one: ComparisonFigures) -> str:
+    """What an undecided comparison could have found, and what it would take."""
+    if one.verdict != "inconclusive" or is_missing(one.mde):
+        return ""
+    needed = (
+        f"; about {count(one.queries_needed)} questions would settle a difference of this size"
+        if one.queries_needed
+        else ""
+    )
+    return f"; a true difference under {score(one.mde)} is likely to be missed{needed}"
+
+
+def _described(sheet: Sheet) -> tuple[Finding, ...]:
+    """A line per cell where nothing was compared: its figures, and no word on a winner."""
+    return tuple(
+        Finding(
+            cell=cell.name, tone="plain", title=_answered(cell), sentences=(_cell_sentence(cell),)
+        )
+        for cell in sheet.cells[:12]
+    )
+
+
+def _answered(cell: CellFigures) -> str:
+    return f"answered {count(cell.succeeded)} of {count(cell.trials)}"
+
+
+def _cell_sentence(cell: CellFigures) -> str:
+    parts = [
+        f"{one.name} {score(one.mean)}"
+        + ("" if is_missing(one.low) else f" (95% interval {score(one.low)} to {score(one.high)})")
+        for one in cell.scores.values()
+    ]
+    parts.append(f"{money(cell.cost.get('per_1000_queries'))} per 1,000 questions")
+    parts.append(f"median {seconds(cell.latency.get('p50'))} to an answer")
+    return ", ".join(parts) + "."
+
+
+# ---- cautions
+
+
+def _cautions(sheet: Sheet) -> Iterable[str]:
+    if sheet.status not in {"completed", "partial", ""}:
+        yield f"The sweep {status_words(sheet)}: these are the figures of what was done until then."
+    if sheet.not_run:
+        yield f"{plural(sheet.not_run, 'trial')} of {count(sheet.planned)} never ran."
+    finished = sheet.succeeded + sheet.failed
+    if sheet.failed and finished:
+        yield (
+            f"{plural(sheet.failed, 'trial')} of {count(finished)} failed "
+            f"({share(sheet.failed / finished)}); they count as failures, not as wrong answers."
+        )
+    if sheet.is_rehearsal:
+        yield (
+            "Answers came from the rehearsal client: nothing was billed, and costs are what the "
+            "same tokens would have cost at the configured prices."
+        )
+    yield from sheet.warnings
+    for cell in sheet.cells:
+        yield from (f"{cell.name}: {flag}" for flag in cell.flags if flag not in sheet.warnings)
