@@ -1,0 +1,133 @@
+"""The ledger's account books: what was spent, and what a session that died left open.
+
+Enters: a connection. Leaves: exact sums in USD. A call that was sent and never settled may have
+been billed, so it counts at its worst case, as wasted (METHODS, "The budget is a bound").
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+from finrag_eval.money import exact_sum
+
+#: What is noted as the error of a call whose session ended before the call was settled.
+NEVER_SETTLED = "NeverSettled"
+
+#: Attempts of one session that were paid for, and that no outcome or scoring came of.
+_ORPHANS = """
+    SELECT a.attempt FROM attempts a
+    WHERE a.session = :session AND a.trial_key IS NOT NULL AND a.orphan = 0
+      AND a.state IN ('kept', 'wasted')
+      AND CASE a.purpose
+          WHEN 'judge' THEN NOT EXISTS (
+              SELECT 1 FROM outcomes o JOIN scores s ON s.outcome = o.outcome
+              WHERE o.trial_key = a.trial_key AND s.session = :session)
+          ELSE NOT EXISTS (
+              SELECT 1 FROM outcomes o
+              WHERE o.trial_key = a.trial_key AND o.session = :session)
+          END"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """USD billed so far, settled calls and those of dead sessions alike; ``wasted`` is part."""
+
+    total: Decimal
+    per_model: Mapping[str, Decimal]
+    per_cell: Mapping[str, Decimal]
+    wasted: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptTotal:
+    """Model calls of one purpose that ended alike, and what they were billed, in USD."""
+
+    purpose: str
+    state: str
+    error_type: str | None
+    attempts: int
+    billed_usd: Decimal
+
+
+def spent(connection: sqlite3.Connection) -> Spent:
+    """All that was billed, by model and by cell; calls still open are not in it."""
+    rows = connection.execute(
+        "SELECT model_key, cell, state = 'wasted', billed_usd, count(*) FROM attempts "
+        "WHERE state <> 'open' GROUP BY 1, 2, 3, 4"
+    )
+    per_model: dict[str, list[Decimal]] = defaultdict(list)
+    per_cell: dict[str, list[Decimal]] = defaultdict(list)
+    every, wasted = [], []
+    for model_key, cell, is_wasted, billed, count in rows:
+        amount = _times(billed, count)
+        every.append(amount)
+        per_model[model_key].append(amount)
+        if cell is not None:
+            per_cell[cell].append(amount)
+        if is_wasted:
+            wasted.append(amount)
+    return Spent(
+        total=exact_sum(every),
+        per_model={key: exact_sum(amounts) for key, amounts in per_model.items()},
+        per_cell={cell: exact_sum(amounts) for cell, amounts in per_cell.items()},
+        wasted=exact_sum(wasted),
+    )
+
+
+def attempt_totals(connection: sqlite3.Connection) -> tuple[AttemptTotal, ...]:
+    """Counts and sums by purpose, state and error type; open calls are billed 0 so far."""
+    sums: dict[tuple[str, str, str | None], list[tuple[int, Decimal]]] = defaultdict(list)
+    for purpose, state, error_type, billed, count in connection.execute(
+        "SELECT purpose, state, error_type, coalesce(billed_usd, '0'), count(*) FROM attempts "
+        "GROUP BY 1, 2, 3, 4"
+    ):
+        sums[purpose, state, error_type].append((count, _times(billed, count)))
+    return tuple(
+        AttemptTotal(
+            purpose=purpose,
+            state=state,
+            error_type=error_type,
+            attempts=sum(count for count, _ in parts),
+            billed_usd=exact_sum(amount for _, amount in parts),
+        )
+        for (purpose, state, error_type), parts in sorted(sums.items(), key=str)
+    )
+
+
+def close_books(connection: sqlite3.Connection, session: int, now: float) -> None:
+    """Settle what a session leaves behind: open calls at their worst case, as wasted.
+
+    Calls that were paid for, and whose answer or scores never came to be written, become orphans:
+    their cost is added to what their trial wasted, whenever the trial is answered.
+    """
+    connection.execute(
+        "UPDATE attempts SET state = 'wasted', billed_usd = reserved_usd, settled_at = ?, "
+        "error_type = ? WHERE session = ? AND state = 'open'",
+        (now, NEVER_SETTLED, session),
+    )
+    connection.execute(
+        f"UPDATE attempts SET orphan = 1, state = 'wasted' WHERE attempt IN ({_ORPHANS})",
+        {"session": session},
+    )
+
+
+def close_dead_sessions(connection: sqlite3.Connection, now: float) -> None:
+    """Close the books of every session that never said that it ended."""
+    dead = connection.execute(
+        "SELECT session FROM sessions WHERE ended_at IS NULL AND status IS NULL"
+    ).fetchall()
+    for (session,) in dead:
+        close_books(connection, session, now)
+        connection.execute(
+            "UPDATE sessions SET status = 'interrupted' WHERE session = ?", (session,)
+        )
+
+
+def _times(amount: str, count: int) -> Decimal:
+    with localcontext() as context:
+        context.prec = 50
+        return Decimal(amount) * count

@@ -1,0 +1,180 @@
+"""Group commit: one thread, one connection, and as few fsyncs as there can be.
+
+Enters: jobs from any thread, each a function of the connection. Leaves: their values, after the
+transaction that held them is on disk. While one group is being synced the next one gathers, so
+that a slow disk makes larger groups and not a longer queue.
+
+When the disk refuses, the group is rolled back and every job of it and after it fails with
+``LedgerUnwritable``: what was acknowledged before is whole, and nothing is written any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from finrag_eval.errors import LedgerUnwritable
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+#: Jobs that may wait to be written; past it, callers wait (the writer's callbacks never do).
+MAX_WAITING = 2_000
+
+
+@dataclass(slots=True, eq=False)
+class _Job(Generic[T]):
+    work: Work[T]
+    on_disk: Callable[[T], None] | None
+    careful: bool
+    done: threading.Lock | None
+    value: T | None = None
+    error: BaseException | None = None
+
+
+class GroupWriter:
+    """The writing thread of one ledger. ``close`` writes what is left."""
+
+    def __init__(self, open_connection: Callable[[], sqlite3.Connection], path: str) -> None:
+        self._path = path
+        self._jobs: deque[_Job[Any]] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._failure: LedgerUnwritable | None = None
+        self._connection = open_connection()
+        self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def failure(self) -> LedgerUnwritable | None:
+        """Why nothing can be written any more; None while all is well."""
+        return self._failure
+
+    def submit(self, work: Work[T], on_disk: Callable[[T], None] | None = None) -> None:
+        """Queue a job and go on; ``on_disk`` gets its value in the writing thread."""
+        self._queue(_Job(work=work, on_disk=on_disk, careful=False, done=None))
+
+    def run(self, work: Work[T], *, careful: bool = False) -> T:
+        """The value of a job, once it is on disk.
+
+        A ``careful`` job may raise: what it wrote is then taken back, and it alone fails.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("the ledger's own thread cannot wait for itself")
+        done = threading.Lock()
+        done.acquire()
+        job: _Job[T] = _Job(work=work, on_disk=None, careful=careful, done=done)
+        self._queue(job)
+        done.acquire()
+        if job.error is not None:
+            raise job.error
+        return job.value  # type: ignore[return-value]  # None only where T is
+
+    def close(self) -> None:
+        """Write what is queued, then end the thread and close the connection."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _queue(self, job: _Job[Any]) -> None:
+        with self._changed:
+            if threading.current_thread() is not self._thread:
+                self._changed.wait_for(
+                    lambda: len(self._jobs) < MAX_WAITING or self._failure or self._closing
+                )
+            if self._failure is not None:
+                raise self._failure
+            if self._closing and threading.current_thread() is not self._thread:
+                raise LedgerUnwritable(self._path, "it was closed")
+            self._jobs.append(job)
+            if len(self._jobs) == 1:
+                self._changed.notify_all()
+
+    def _write(self) -> None:
+        while group := self._next_group():
+            try:
+                self._commit(group)
+            except Exception as error:
+                self._fail(group, error)
+            else:
+                self._release(group)
+        self._close_connection()
+
+    def _next_group(self) -> deque[_Job[Any]]:
+        """All queued jobs, waiting for the first; none when closing and nothing is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closing)
+            group, self._jobs = self._jobs, deque()
+            self._changed.notify_all()
+            return group
+
+    def _commit(self, group: deque[_Job[Any]]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        for job in group:
+            if job.careful:
+                self._try(job)
+            else:
+                job.value = job.work(connection)
+        connection.execute("COMMIT")
+
+    def _try(self, job: _Job[Any]) -> None:
+        self._connection.execute("SAVEPOINT job")
+        try:
+            job.value = job.work(self._connection)
+        except sqlite3.Error:
+            raise
+        except BaseException as error:
+            job.error = error
+            self._connection.execute("ROLLBACK TO job")
+        self._connection.execute("RELEASE job")
+
+    def _release(self, group: deque[_Job[Any]]) -> None:
+        for job in group:
+            if job.on_disk is not None:
+                try:
+                    job.on_disk(job.value)
+                except Exception:
+                    _log.exception(
+                        "what follows a write to %s failed; the write did not", self._path
+                    )
+            if job.done is not None:
+                job.done.release()
+
+    def _fail(self, group: deque[_Job[Any]], error: Exception) -> None:
+        failure = LedgerUnwritable(self._path, str(error) or type(error).__name__)
+        failure.__cause__ = error
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            _log.debug("the rollback failed, too; closing the connection drops the group")
+        with self._changed:
+            self._failure = failure
+            waiting = [*group, *self._jobs]
+            self._jobs.clear()
+            self._changed.notify_all()
+        for job in waiting:
+            job.error = failure
+            if job.done is not None:
+                job.done.release()
+
+    def _close_connection(self) -> None:
+        try:
+            if self._failure is None:
+                self._connection.execute("PRAGMA busy_timeout = 500")  # a reader may be at it
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            _log.debug("no last checkpoint: %s", error)
+        finally:
+            self._connection.close()

@@ -1,0 +1,150 @@
+"""Trial records out of the ledger: following, final, one by one, or as columns.
+
+Enters: a connection. Leaves: records in pages of a thousand, each page a read of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from finrag_eval.domain import Prices, TrialRecord
+from finrag_eval.record.ledger.plan_rows import model_of
+from finrag_eval.record.ledger.trial_rows import (
+    RECORD_COLUMNS,
+    json_tuple,
+    record_of,
+    scores_of,
+    usd_of,
+    usd_sum,
+)
+
+_PAGE = 1_000
+_COLUMNS = ", ".join(RECORD_COLUMNS)
+
+_NEWEST_OUTCOME = "(SELECT max(n.outcome) FROM outcomes n WHERE n.trial_key = {key})"
+_NEWEST_SCORES = "(SELECT max(x.scores) FROM scores x WHERE x.outcome = o.outcome)"
+
+_SCORED = f"""
+    SELECT {_COLUMNS} FROM scores s JOIN outcomes o ON o.outcome = s.outcome
+    LEFT JOIN planned p ON p.trial_key = o.trial_key
+    WHERE s.scores > ? {{newest}} ORDER BY s.scores LIMIT ?"""
+
+_IS_NEWEST = (
+    f"AND s.scores = {_NEWEST_SCORES} AND o.outcome = {_NEWEST_OUTCOME.format(key='o.trial_key')}"
+)
+
+_PLANNED = f"""
+    FROM planned p JOIN outcomes o ON o.outcome = {_NEWEST_OUTCOME.format(key="p.trial_key")}
+    LEFT JOIN scores s ON s.scores = {_NEWEST_SCORES}"""
+
+_ONE = f"""
+    SELECT {_COLUMNS} FROM outcomes o LEFT JOIN planned p ON p.trial_key = o.trial_key
+    LEFT JOIN scores s ON s.scores = {_NEWEST_SCORES} WHERE o.outcome = ?"""
+
+#: The columns that ``columns`` gives, as they stand in a row of ``RECORD_COLUMNS``.
+_PLAIN = (
+    "outcome_id", "scores_id", "trial_key", "cell", "query_id", "repeat", "status",
+    "started_at", "ended_at", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_write_tokens", "cost_usd", "wasted_usd", "retrieval_cost_usd", "saved_usd",
+    "latency_total_seconds", "latency_retrieval_seconds", "latency_llm_seconds",
+    "latency_wait_seconds", "retries", "context_length_chars", "answer_length_chars",
+    "kpi_matches_count", "rag_chunks_count", "tickers", "years", "stop_reason",
+    "error_type", "error_message", "stage", "reused_from",
+)  # fmt: skip
+_SCORES, _JUDGE, _LOST = 33, 34, 35
+
+
+class TrialReader:
+    """Records read through one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._prices = lru_cache(maxsize=None)(self._read_prices)
+
+    def scored_after(
+        self, scores_id: int, limit: int | None, newest_only: bool
+    ) -> Iterator[TrialRecord]:
+        """Records by growing ``scores_id``, from the one after ``scores_id`` on."""
+        statement = _SCORED.format(newest=_IS_NEWEST if newest_only else "")
+        left = limit
+        while left is None or left > 0:
+            page = _PAGE if left is None else min(_PAGE, left)
+            rows = self._connection.execute(statement, (scores_id, page)).fetchall()
+            yield from map(self._record, rows)
+            if len(rows) < page:
+                return
+            scores_id = rows[-1][1]
+            left = None if left is None else left - len(rows)
+
+    def planned(self) -> Iterator[TrialRecord]:
+        """The newest outcome of each planned trial, in the order of the plan."""
+        position = -1
+        statement = (
+            f"SELECT {_COLUMNS}, p.position {_PLANNED} "
+            "WHERE p.position > ? ORDER BY p.position LIMIT ?"
+        )
+        while rows := self._connection.execute(statement, (position, _PAGE)).fetchall():
+            yield from (self._record(row[:-1]) for row in rows)
+            position = rows[-1][-1]
+
+    def one(self, outcome_id: int) -> TrialRecord:
+        """The record of one outcome. KeyError where there is none."""
+        row = self._connection.execute(_ONE, (outcome_id,)).fetchone()
+        if row is None:
+            raise KeyError(outcome_id)
+        return self._record(row)
+
+    def unscored(self) -> tuple[int, ...]:
+        """Newest outcomes of planned trials without any scores, in the order of the plan."""
+        rows = self._connection.execute(
+            f"SELECT o.outcome {_PLANNED} WHERE s.scores IS NULL ORDER BY p.position"
+        )
+        return tuple(outcome for (outcome,) in rows)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The planned trials' records as lists of equal length."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} {_PLANNED} ORDER BY p.position"
+        ).fetchall()
+        turned = [list(column) for column in zip(*rows, strict=True)] or [
+            [] for _ in RECORD_COLUMNS
+        ]
+        columns = dict(zip(_PLAIN, turned, strict=False))
+        for name in ("cost_usd", "wasted_usd", "retrieval_cost_usd", "saved_usd"):
+            columns[name] = [None if text is None else usd_of(text) for text in columns[name]]
+        for position, lost in enumerate(turned[_LOST]):
+            if lost:
+                columns["wasted_usd"][position] += usd_sum(lost)
+        columns["judge_cost_usd"] = [usd_sum(text) for text in turned[_JUDGE]]
+        for name in ("tickers", "years"):
+            columns[name] = [json_tuple(text) for text in columns[name]]
+        return columns | _score_columns(turned[_SCORES])
+
+    def _record(self, row: Sequence[Any]) -> TrialRecord:
+        return record_of(row, self._prices(row[-2], row[-1]))
+
+    def _read_prices(self, model_key: str | None, session: int) -> Prices | None:
+        row = self._connection.execute(
+            "SELECT config FROM models WHERE model_key = ? AND session = ?", (model_key, session)
+        ).fetchone()
+        return None if row is None else model_of(row[0]).prices
+
+
+def _score_columns(scorings: Sequence[str]) -> dict[str, list[Any]]:
+    """Three columns a score; None where a trial has no such score."""
+    columns: dict[str, list[Any]] = {}
+    for position, text in enumerate(scorings):
+        for score in scores_of(text):
+            for prefix, value in (
+                ("score", score.value),
+                ("unscored", score.unscored),
+                ("score_error", score.error),
+            ):
+                name = f"{prefix}.{score.name}"
+                if name not in columns:
+                    columns[name] = [None] * len(scorings)
+                columns[name][position] = value
+    return columns
