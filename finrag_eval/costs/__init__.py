@@ -1,0 +1,78 @@
+"""Spend over time: read back from the tracking store, summed, set against budgets.
+
+``load_trials`` and ``load_costs`` are its public doors, for notebooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load_costs(
+    *,
+    since: str | date | None = None,
+    until: str | date | None = None,
+    by: Sequence[str] = ("day", "model_key"),
+    experiments: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    tz: str = "UTC",
+) -> pd.DataFrame:
+    """Spend per group as a pandas frame; columns as in ``costs.report.group_spend``.
+
+    ``since`` and ``until`` are days (``YYYY-MM-DD``, both included) in the zone ``tz``. Raises
+    InvalidInput for an unknown dimension, zone or experiment and StoreUnreachable.
+    """
+    from finrag_eval.costs.report import check_dimensions, check_zone, group_spend
+    from finrag_eval.costs.spend import read_spend
+    from finrag_eval.record.store import resolve_tracking_uri
+    from finrag_eval.record.tracked import TrackedStore
+
+    dimensions, zone = check_dimensions(by), check_zone(tz)
+    spend = read_spend(
+        TrackedStore(uri=resolve_tracking_uri(tracking_uri)),
+        since=day_start(since, zone),
+        until=day_end(until, zone),
+        experiments=experiments,
+    )
+    return group_spend(spend, dimensions, zone=zone)
+
+
+def load_trials(sweep_id: str = "latest", *, output_dir: str = "sweep_results") -> pd.DataFrame:
+    """A sweep's trials as a pandas frame, a row each; the columns of ``trials.parquet``.
+
+    Figures are float64 or Int64 with NaN/NA where not known, texts are strings, ``started_at`` and
+    ``ended_at`` are UTC datetimes. Raises InvalidInput where there is no such sweep.
+    """
+    from pathlib import Path
+
+    import pandas as pd
+
+    from finrag_eval.record.ledger import find_sweep
+    from finrag_eval.results import TRIALS_PARQUET
+
+    frame = pd.read_parquet(find_sweep(Path(output_dir), sweep_id) / TRIALS_PARQUET)
+    for column in ("started_at", "ended_at"):
+        frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
+    return frame
+
+
+def day_start(day: str | date | None, zone: ZoneInfo) -> float | None:
+    """The instant (epoch seconds) at which a day begins in a zone; None for None."""
+    if day is None:
+        return None
+    chosen = date.fromisoformat(day) if isinstance(day, str) else day
+    return datetime.combine(chosen, time.min, zone).timestamp()
+
+
+def day_end(day: str | date | None, zone: ZoneInfo) -> float | None:
+    """The instant at which the day after begins in a zone; None for None."""
+    if day is None:
+        return None
+    chosen = date.fromisoformat(day) if isinstance(day, str) else day
+    return day_start(chosen + timedelta(days=1), zone)
