@@ -70,7 +70,7 @@ class ModelConfig:
     length_tiers: tuple[LengthTier, ...] = ()
     tier_prices: Mapping[str, Prices] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    where: Location | None = None
+    where: Location | None = field(default=None, compare=False)
 
     @property
     def cost_basis(self) -> Literal["billed", "rehearsal"]:
@@ -222,7 +222,7 @@ class GateSpec:
     metric: str
     rule: str
     bound: float
-    where: Location | None = None
+    where: Location | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +273,7 @@ class SweepSpec:
     tracking: TrackingSpec = TrackingSpec()
     redact: tuple[str, ...] = ()
     reuse: bool = False
-    source: Path | None = None
+    source: Path | None = field(default=None, compare=False)
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
 
