@@ -1,0 +1,129 @@
+"""What recorded trials teach: tokens per character, output lengths, latencies; and how earlier
+estimates did against the truth.
+
+Kept as ``calibration.json`` in the results folder: the newest trials of every model and cell, and
+a line per finished sweep. It can be deleted at any time; the next sweep begins it anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finrag_eval.results import replacing
+
+FILE_NAME = "calibration.json"
+_VERSION = 1
+_KEPT_TRIALS = 400
+_KEPT_SWEEPS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One recorded answer: characters of its prompt, and what came of it."""
+
+    prompt_chars: int
+    prompt_tokens: int
+    output_tokens: int
+    latency_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lessons:
+    """The recorded answers of one model or cell, newest last."""
+
+    tokens_per_char: Sequence[float] = ()
+    output_tokens: Sequence[float] = ()
+    latency_seconds: Sequence[float] = ()
+
+    def __len__(self) -> int:
+        return len(self.output_tokens)
+
+    def with_more(self, more: Iterable[Observed]) -> Lessons:
+        """These and newer answers, of which the newest 400 are kept."""
+        answers = [one for one in more if one.prompt_chars > 0]
+        latencies = [one.latency_seconds for one in answers if one.latency_seconds is not None]
+        return Lessons(
+            tokens_per_char=_newest(
+                self.tokens_per_char, [one.prompt_tokens / one.prompt_chars for one in answers]
+            ),
+            output_tokens=_newest(self.output_tokens, [one.output_tokens for one in answers]),
+            latency_seconds=_newest(self.latency_seconds, latencies),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One finished sweep's estimate against its truth; USD. ``inside`` the 5th-95th range?"""
+
+    sweep_id: str
+    ended_at: str
+    expected_usd: float
+    low_usd: float
+    high_usd: float
+    true_usd: float
+    fitted_on: int
+
+    @property
+    def inside(self) -> bool:
+        return self.low_usd <= self.true_usd <= self.high_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """All lessons of a results folder: by model id and by cell digest, and past estimates."""
+
+    models: Mapping[str, Lessons] = field(default_factory=dict)
+    cells: Mapping[str, Lessons] = field(default_factory=dict)
+    sweeps: Sequence[Held] = ()
+
+    def with_answers(self, answers: Mapping[tuple[str, str], Sequence[Observed]]) -> History:
+        """The history with more answers, given by (model id, cell digest)."""
+        models, cells = dict(self.models), dict(self.cells)
+        for (model_id, cell), observed in answers.items():
+            models[model_id] = models.get(model_id, Lessons()).with_more(observed)
+            cells[cell] = cells.get(cell, Lessons()).with_more(observed)
+        return History(models=models, cells=cells, sweeps=self.sweeps)
+
+    def with_sweep(self, held: Held) -> History:
+        """The history with one more estimate set against the truth; a sweep counts once."""
+        others = [one for one in self.sweeps if one.sweep_id != held.sweep_id]
+        return History(models=self.models, cells=self.cells, sweeps=[*others, held][-_KEPT_SWEEPS:])
+
+
+def read_history(results_folder: Path) -> History:
+    """The history of a results folder; an empty one where there is none that can be read."""
+    try:
+        content = json.loads((results_folder / FILE_NAME).read_text(encoding="utf-8"))
+        if content["version"] != _VERSION:
+            return History()
+        return History(
+            models={key: Lessons(**value) for key, value in content["models"].items()},
+            cells={key: Lessons(**value) for key, value in content["cells"].items()},
+            sweeps=[Held(**value) for value in content["sweeps"]],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return History()
+
+
+def write_history(results_folder: Path, history: History) -> None:
+    """Keep the history, whole or not at all."""
+    content = {
+        "version": _VERSION,
+        "models": {key: _plain(value) for key, value in history.models.items()},
+        "cells": {key: _plain(value) for key, value in history.cells.items()},
+        "sweeps": [_plain(held) for held in history.sweeps],
+    }
+    with replacing(results_folder / FILE_NAME) as file:
+        json.dump(content, file, separators=(",", ":"))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _newest(before: Sequence[float], more: Sequence[float]) -> list[float]:
+    return [*before, *more][-_KEPT_TRIALS:]

@@ -1,0 +1,98 @@
+"""A sweep's files beside its ledger: written whole or not at all, and made again at any time.
+
+Enters: a summary and the ledger's reader. Leaves: the files of the contract, section 7. Nothing
+here is the truth; the ledger is.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+SUMMARY_JSON = "summary.json"
+SUMMARY_CSV = "summary.csv"
+SUMMARY_MD = "summary.md"
+REPORT_HTML = "report.html"
+TRIALS_PARQUET = "trials.parquet"
+TRIALS_CSV = "trials.csv"
+SPEC_YAML = "sweep.yaml"
+
+
+@contextmanager
+def replacing(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """A file to write that takes ``path``'s place when it is whole; else nothing changes."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") if binary else part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json, summary.csv (a row per cell) and summary.md."""
+    from finrag_eval.report.markdown import summary_markdown
+    from finrag_eval.report.rows import summary_csv
+
+    with replacing(folder / SUMMARY_JSON) as file:
+        json.dump(summary, file, indent=2, allow_nan=False)
+        file.write("\n")
+    with replacing(folder / SUMMARY_CSV) as file:
+        file.write(summary_csv(summary))
+    with replacing(folder / SUMMARY_MD) as file:
+        file.write(summary_markdown(summary))
+
+
+def write_spec(folder: Path, resolved: Mapping[str, Any]) -> None:
+    """Write the resolved spec as YAML that can be run again."""
+    import yaml
+
+    with replacing(folder / SPEC_YAML) as file:
+        file.write("# the resolved spec of this sweep: defaults filled in, paths absolute\n")
+        yaml.safe_dump(dict(resolved), file, sort_keys=False, allow_unicode=True)
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of an earlier moment; None where there is none."""
+    try:
+        loaded: dict[str, Any] = json.loads((folder / SUMMARY_JSON).read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return loaded
+
+
+class TrialTable:
+    """trials.parquet and trials.csv, written side by side, a batch of rows at a time."""
+
+    def __init__(self, folder: Path, columns: Sequence[tuple[str, str]]) -> None:
+        self._folder = folder
+        self._columns = columns
+
+    def write(self, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+        """Write all rows; both files take their places when they are whole."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from finrag_eval.report.safe_text import csv_safe
+
+        kinds = {"text": pa.string(), "number": pa.float64(), "count": pa.int64()}
+        schema = pa.schema([(name, kinds[kind]) for name, kind in self._columns])
+        names = [name for name, _ in self._columns]
+        with (
+            replacing(self._folder / TRIALS_PARQUET, binary=True) as binary,
+            replacing(self._folder / TRIALS_CSV) as text,
+            pq.ParquetWriter(binary, schema, compression="zstd") as parquet,
+        ):
+            rows_out = csv.writer(text)
+            rows_out.writerow(names)
+            for rows in batches:
+                parquet.write_table(
+                    pa.table([[row.get(name) for row in rows] for name in names], schema=schema)
+                )
+                rows_out.writerows([csv_safe(row.get(name)) for name in names] for row in rows)
