@@ -254,7 +254,8 @@ def _input_totals(
         stray = float(ratios.std(ddof=1))
     repeats = trials / max(1, chars.size)
     noise = random.standard_normal(RESAMPLES) * stray * math.sqrt(repeats * float(chars @ chars))
-    return np.maximum(factor * chars.sum() * repeats + noise, 0.0)
+    totals: Floats = factor * chars.sum() * repeats + noise
+    return np.maximum(totals, 0.0)
 
 
 def _sample_totals(trials: int, seen: Floats, random: np.random.Generator) -> Floats:
@@ -266,7 +267,7 @@ def _sample_totals(trials: int, seen: Floats, random: np.random.Generator) -> Fl
 
 def _bootstrap_means(seen: Floats, random: np.random.Generator) -> Floats:
     """Means of 2,000 resamples; a small sample's spread is widened by n/(n-1)."""
-    means: Floats = random.choice(seen, size=(RESAMPLES, seen.size)).mean(axis=1)
+    means = random.choice(seen, size=(RESAMPLES, seen.size)).mean(axis=1)
     centre = float(seen.mean())
     widened: Floats = centre + (means - centre) * math.sqrt(seen.size / max(1, seen.size - 1))
     return widened
