@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from finrag_eval.domain import BudgetSpec, ExecutionSpec, RetrievalSettings, TrackingSpec
-from finrag_eval.spec.located import Value
+from finrag_eval.spec.located import Value, describe, plain
 from finrag_eval.spec.scorer_kinds import CALLABLE, Scorer
 from finrag_eval.spec.shapes import (
     Anything,
@@ -28,7 +28,7 @@ from finrag_eval.spec.shapes import (
     Reading,
     Section,
     Text,
-    Wanted,
+    is_scalar,
     name,
     whole,
 )
@@ -69,6 +69,11 @@ _EXECUTION = ExecutionSpec()
 _RETRIEVAL = RetrievalSettings()
 _TRACKING = TrackingSpec()
 _LABEL = Text(longest=250, pattern=r"[^\x00-\x1f]+", pattern_says="has control characters")
+_TAG = Text(
+    longest=250,
+    pattern=r"[A-Za-z0-9_./: -]+",
+    pattern_says="cannot be the name of an MLflow tag",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,23 @@ class MostFailed:
     def schema(self) -> dict[str, Any]:
         share = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}
         return {"anyOf": [{"type": "integer", "minimum": 0}, share]}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A scalar, or a list of scalars, that a field is compared with."""
+
+    def read(self, value: Value, at: str, reading: Reading) -> Any:
+        items = value.content if value.kind == "list" else (value,)
+        if not items or not all(is_scalar(item) and item.kind != "null" for item in items):
+            return reading.wrong(
+                value, at, f"is {describe(value)}", "write a value, or a list of values"
+            )
+        return [plain(item) for item in items]
+
+    def schema(self) -> dict[str, Any]:
+        scalar = {"type": ["string", "number", "boolean"]}
+        return {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}]}
 
 
 def share_of(percentage: str) -> float:
@@ -379,7 +401,12 @@ SWEEP = Section(
             doc="'finrag', or package.module:callable",
             default="finrag",
         ),
-        Field(name="tags", shape=MapOf(item=_LABEL), doc="extra tags on every run", default={}),
+        Field(
+            name="tags",
+            shape=MapOf(item=_LABEL, keys=_TAG),
+            doc="extra tags on every run",
+            default={},
+        ),
         Field(name="tracking", shape=TRACKING, doc="how MLflow is written", default={}),
         Field(
             name="redact",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from finrag_eval.domain import LengthTier, Location, ModelConfig, Prices
-from finrag_eval.errors import Problem
-from finrag_eval.spec.located import Value, walk
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.spec.located import Source, Value, of_plain, walk
 from finrag_eval.spec.model_families import output_burndown_of, sampling_of
 from finrag_eval.spec.shapes import (
     Choice,
@@ -170,6 +171,15 @@ def entry_of(model: ModelConfig) -> dict[str, Any]:
     kept = {key: item for key, item in entry.items() if item is not None and item not in ([], {})}
     plain: dict[str, Any] = as_json(kept)
     return plain
+
+
+def model_from_entry(key: str, entry: Mapping[str, Any]) -> ModelConfig:
+    """The model that ``entry_of`` made ``entry`` of. Raises InvalidInput where it is none."""
+    source = Source(f"entry {key}", Path.cwd())
+    read = read_entry(key, of_plain(entry, source), key)
+    if read.model is None:
+        raise InvalidInput(read.problems)
+    return replace(read.model, where=None)
 
 
 def secrets_in(value: Value, at: str) -> list[Problem]:

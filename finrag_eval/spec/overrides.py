@@ -1,4 +1,4 @@
-"""``--set key.path=value`` and the flags that are short for it, laid over a sweep file.
+"""``--set key.path=value``, laid over a sweep file.
 
 Enters: the located mapping of a file and overrides. Leaves: the mapping as if it had been written
 so. What was typed on the command line needs no quotes to be text.
@@ -7,43 +7,20 @@ so. What was typed on the command line needs no quotes to be text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from finrag_eval.errors import Problem
-from finrag_eval.spec.located import Fault, Source, Value, load, of_plain
-
-#: Flags of ``run`` and the keys they stand for.
-FLAGS: Mapping[str, tuple[str, ...]] = {
-    "limit": ("query_set", "limit"),
-    "environment": ("environment",),
-    "max_usd": ("budget", "max_usd"),
-    "concurrency": ("execution", "concurrency"),
-    "backend": ("execution", "backend"),
-    "experiment": ("experiment",),
-    "reuse": ("reuse",),
-}
+from finrag_eval.spec.located import Fault, Source, Value, load
 
 _PART = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^.\[\]"']+))\s*""")
 
 
-def apply_overrides(
-    root: Value,
-    overrides: Sequence[str],
-    flags: Mapping[str, Any],
-    problems: list[Problem],
-) -> Value:
-    """The mapping with all overrides laid over it, flags last. A flag that is None was not given.
+def apply_overrides(root: Value, overrides: Sequence[str], problems: list[Problem]) -> Value:
+    """The mapping with all overrides laid over it in their order, so that later ones win.
 
-    Later ones win. An override that cannot be applied is a problem, and is left out.
+    One that cannot be applied is a problem, and is left out.
     """
-    for flag, content in flags.items():
-        if flag not in FLAGS:
-            raise TypeError(f"there is no flag {flag!r}")
-        if content is not None:
-            source = Source(f"--{flag.replace('_', '-')}", Path.cwd(), typed=True)
-            root = _set(root, FLAGS[flag], of_plain(content, source))
     for written in overrides:
         root = _apply(root, written, problems)
     return root

@@ -247,7 +247,7 @@ class ListOf:
     def read(self, value: Value, at: str, reading: Reading) -> Any:
         if value.kind != "list":
             message = f"is {describe(value)}, where a list is wanted"
-            fix = f"write [{value.content}]" if _is_scalar(value) else "start each item with '- '"
+            fix = f"write [{value.content}]" if is_scalar(value) else "start each item with '- '"
             return reading.wrong(value, at, message, fix)
         if len(value.content) < self.fewest:
             return reading.wrong(value, at, "is an empty list", f"name at least {self.fewest}")
@@ -303,23 +303,6 @@ class Anything:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "object"}
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A scalar, or a list of scalars, that a field is compared with."""
-
-    def read(self, value: Value, at: str, reading: Reading) -> Any:
-        items = value.content if value.kind == "list" else (value,)
-        if not items or not all(_is_scalar(item) and item.kind != "null" for item in items):
-            return reading.wrong(
-                value, at, f"is {describe(value)}", "write a value, or a list of values"
-            )
-        return [plain(item) for item in items]
-
-    def schema(self) -> dict[str, Any]:
-        scalar = {"type": ["string", "number", "boolean"]}
-        return {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,12 +419,12 @@ def as_json(content: Any) -> Any:
     return plain_number(content) if isinstance(content, Decimal) else content
 
 
-def _is_scalar(value: Value) -> bool:
+def is_scalar(value: Value) -> bool:
     return value.kind not in ("list", "mapping")
 
 
 def _text_of(value: Value, at: str, reading: Reading) -> Any:
-    if value.kind in ("text", "word", "date") or (value.source.typed and _is_scalar(value)):
+    if value.kind in ("text", "word", "date") or (value.source.typed and is_scalar(value)):
         return value.content
     if value.kind in ("number", "boolean"):
         message = f"{value.content} is read as {describe(value)}"

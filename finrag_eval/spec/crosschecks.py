@@ -1,0 +1,282 @@
+"""What must hold between the keys of a sweep, and between it, its models and its prompts.
+
+Enters: a sweep's content (each value of which is right by itself) and where it was written.
+Leaves: problems. A key that was wrong by itself is missing here and is not told of again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finrag_eval.domain import Location, ModelConfig
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.spec.fields import EMBEDDED
+from finrag_eval.spec.files import shown
+from finrag_eval.spec.located import Value, dotted
+from finrag_eval.spec.ml_config import MlConfig
+from finrag_eval.spec.suggest import did_you_mean
+
+BUILT_IN_TARGET = "finrag"
+PROVIDERS = ("bedrock", "rehearsal")
+
+#: What a gate or a margin may be about, besides ``score.NAME``; lower is better for all.
+_LATENCIES = ("latency_total_seconds", "latency_retrieval_seconds", "latency_llm_seconds")
+_COSTS = ("cost_usd", *_LATENCIES, "input_tokens", "output_tokens", "total_tokens")
+
+#: Tags that every run has from us or from MLflow.
+_OWN_TAGS = frozenset(
+    {"status", "environment", "run_date", "tickers", "years", "error_message", "error_type"}
+    | {"stage", "stop_reason"}
+)
+_OWN_TAG_PREFIXES = ("finrag_eval.", "mlflow.")
+
+_Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where the keys of a sweep were written."""
+
+    root: Value
+
+    def location(self, path: _Path) -> Location:
+        """The place of the value at that path, or of the nearest one around it."""
+        value = self.root
+        for part in path:
+            value = _item(value, part) or value
+        return Location(file=value.source.shown, line=value.line)
+
+    def has(self, path: _Path) -> bool:
+        """Whether there is a value at that path, right or wrong."""
+        value: Value | None = self.root
+        for part in path:
+            value = None if value is None else _item(value, part)
+        return value is not None
+
+    def problem(self, path: _Path, message: str, fix: str) -> Problem:
+        """A problem told at the value of that path."""
+        place = self.location(path)
+        key = dotted(tuple(f"[{part}]" if isinstance(part, int) else part for part in path))
+        return Problem(file=place.file, line=place.line, key=key, message=message, fix=fix)
+
+
+def _item(value: Value, part: str | int) -> Value | None:
+    if isinstance(part, int):
+        is_there = value.kind == "list" and part < len(value.content)
+        return value.content[part] if is_there else None
+    found: Value | None = value.content.get(part) if value.kind == "mapping" else None
+    return found
+
+
+def check_sweep(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    """Everything that can be told from the sweep file alone."""
+    yield from _repeated(content, written)
+    yield from _baseline(content, written)
+    yield from _metrics(content, written)
+    yield from _gates(content, written)
+    yield from _names_of_caps(content, written)
+    yield from _limits(content, written)
+    yield from _execution(content, written)
+    yield from _tags(content, written)
+    yield from _paths(content, written)
+
+
+def check_models(
+    content: Mapping[str, Any], written: Written, config: MlConfig
+) -> Iterator[Problem]:
+    """Every model key has a usable entry, of a provider that can do what is asked."""
+    for path, key in _model_keys(content):
+        try:
+            model = config.model(key, written.location(path), _key(written, path))
+        except InvalidInput as error:
+            yield from error.problems
+        else:
+            yield from _provider(content, written, path, model)
+
+
+def check_prompts(
+    content: Mapping[str, Any],
+    written: Written,
+    known: tuple[Collection[str], Collection[str]],
+) -> Iterator[Problem]:
+    """Every prompt version is one there is (``known``: system prompts, query templates)."""
+    for position, pair in enumerate(content.get("prompts", ())):
+        for part, names in zip(("system", "query"), known, strict=True):
+            if pair.get(part, "") and pair[part] not in names:
+                what = "system prompt" if part == "system" else "query template"
+                message = f"there is no {what} '{pair[part]}'"
+                path = ("prompts", position, part)
+                yield written.problem(path, message, did_you_mean(pair[part], names))
+
+
+def used_model_keys(content: Mapping[str, Any]) -> list[str]:
+    """The model keys of a sweep, judges included, each once."""
+    return list(dict.fromkeys(key for _, key in _model_keys(content)))
+
+
+def cell_names(content: Mapping[str, Any]) -> list[str]:
+    """The names of a sweep's cells."""
+    return [
+        f"{model}.{pair.get('system')}-{pair.get('query')}"
+        for model in content.get("models", ())
+        for pair in content.get("prompts", ())
+    ]
+
+
+def _model_keys(content: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
+    for position, key in enumerate(content.get("models", ())):
+        yield ("models", position), key
+    for position, scorer in enumerate(content.get("scorers", ())):
+        if scorer["kind"] == "judge":
+            yield ("scorers", position, "model"), scorer["model"]
+
+
+def _key(written: Written, path: _Path) -> str | None:
+    return written.problem(path, "", "").key
+
+
+def _provider(
+    content: Mapping[str, Any], written: Written, path: _Path, model: ModelConfig
+) -> Iterator[Problem]:
+    is_judge = path[0] == "scorers"
+    if (is_judge or _is_built_in(content)) and model.provider not in PROVIDERS:
+        message = f"the provider '{model.provider}' of '{model.key}' is not one that can be asked"
+        yield written.problem(path, message, did_you_mean(model.provider, PROVIDERS))
+    mode = content.get("execution", {}).get("mode")
+    if mode == "bedrock_batch" and not is_judge and model.provider != "bedrock":
+        message = f"'{model.key}' is not a Bedrock model, and the mode is bedrock_batch"
+        yield written.problem(path, message, "take it out, or use 'mode: on_demand'")
+
+
+def _is_built_in(content: Mapping[str, Any]) -> bool:
+    return content.get("target") == BUILT_IN_TARGET
+
+
+def _repeated(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    pairs = [f"{pair.get('system')}/{pair.get('query')}" for pair in content.get("prompts", ())]
+    lists = {
+        "models": content.get("models", ()),
+        "prompts": pairs,
+        "scorers": [scorer["name"] for scorer in content.get("scorers", ())],
+        "redact": content.get("redact", ()),
+    }
+    for key, names in lists.items():
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                first = written.location((key, list(names).index(name)))
+                message = f"'{name}' stands here a second time; the first is in line {first.line}"
+                fix = "give it another 'name'" if key == "scorers" else "name it once"
+                yield written.problem((key, position), message, fix)
+
+
+def _baseline(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    baseline = content.get("baseline")
+    if baseline is None or "models" not in content or "prompts" not in content:
+        return
+    cell = f"{baseline.get('model')}.{baseline.get('system')}-{baseline.get('query')}"
+    cells = cell_names(content)
+    if len(baseline) == 3 and cell not in cells:
+        message = f"the cell {cell} is not in the matrix of this sweep"
+        yield written.problem(("baseline",), message, did_you_mean(cell, cells))
+
+
+def _metrics(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    if "scorers" not in content:
+        return
+    scores = [f"score.{scorer['name']}" for scorer in content["scorers"]]
+    for section in ("gate", "equivalence"):
+        for metric in content.get(section, {}):
+            if metric in _COSTS or metric in scores:
+                continue
+            message = f"'{metric}' is not measured by this sweep"
+            fix = did_you_mean(metric, [*scores, *_COSTS])
+            yield written.problem((section, metric), message, fix)
+
+
+def _gates(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    for metric, rules in content.get("gate", {}).items():
+        allowed = _rules_for(metric)
+        if not rules:
+            yield written.problem(("gate", metric), "has no rule", f"rules: {', '.join(allowed)}")
+        for rule in rules:
+            path = ("gate", metric, rule)
+            if rule not in allowed:
+                message = f"{rule} cannot be asked of {metric}"
+                yield written.problem(path, message, f"rules: {', '.join(allowed)}")
+            elif rule in ("min_delta", "max_ratio") and not written.has(("baseline",)):
+                message = f"{rule} compares with a baseline, and there is none"
+                yield written.problem(path, message, "write 'baseline: {model, system, query}'")
+
+
+def _rules_for(metric: str) -> tuple[str, ...]:
+    if metric in _LATENCIES:
+        return ("max_ratio", "max_p95_seconds")
+    if metric == "cost_usd":
+        return ("max_ratio", "max_usd")
+    return ("max_ratio",) if metric in _COSTS else ("min_delta", "min_mean")
+
+
+def _names_of_caps(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    if "models" not in content or "prompts" not in content:
+        return
+    budget = content.get("budget", {})
+    known = {"per_model": used_model_keys(content), "per_cell": cell_names(content)}
+    for kind, names in known.items():
+        for name in budget.get(kind, {}):
+            if name not in names:
+                message = f"'{name}' is not in this sweep"
+                yield written.problem(("budget", kind, name), message, did_you_mean(name, names))
+
+
+def _limits(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    keys = used_model_keys(content)
+    for key, limit in content.get("limits", {}).items():
+        if "models" in content and key not in keys:
+            message = f"'{key}' is not a model of this sweep"
+            yield written.problem(("limits", key), message, did_you_mean(key, keys))
+        elif not limit:
+            yield written.problem(("limits", key), "limits nothing", "write rpm, tpm or both")
+
+
+def _execution(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    execution = content.get("execution", {})
+    needs = {
+        "s3_uri": ("mode", "bedrock_batch"),
+        "role_arn": ("mode", "bedrock_batch"),
+        "address": ("backend", "dask"),
+    }
+    for key, (switch, word) in needs.items():
+        if switch not in execution:
+            continue
+        if execution[switch] == word and not written.has(("execution", key)):
+            message = f"{switch} {word} needs {key}"
+            yield written.problem(("execution", switch), message, f"write '{key}: ...' beside it")
+        elif execution[switch] != word and key in execution:
+            message = f"{key} is for {switch} {word} alone"
+            fix = f"take it out, or write '{switch}: {word}'"
+            yield written.problem(("execution", key), message, fix)
+    attempt, trial = execution.get("attempt_timeout_s"), execution.get("timeout_s")
+    if attempt is not None and trial is not None and attempt > trial:
+        message = f"an attempt may take {attempt:g} s, but the whole trial only {trial:g} s"
+        fix = "write a timeout_s that is no less than attempt_timeout_s"
+        yield written.problem(("execution", "attempt_timeout_s"), message, fix)
+
+
+def _tags(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    for tag in content.get("tags", {}):
+        if tag in _OWN_TAGS or tag.startswith(_OWN_TAG_PREFIXES):
+            message = f"every run has a tag '{tag}' of its own"
+            yield written.problem(("tags", tag), message, "choose another name")
+
+
+def _paths(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    retrieval = content.get("retrieval", {})
+    for name in ("corpus", "kpi_facts"):
+        path = retrieval.get(name, EMBEDDED)
+        if path != EMBEDDED and not Path(path).exists():
+            message = f"there is no {shown(Path(path))}"
+            fix = "check the path; it is relative to the file it is written in"
+            yield written.problem(("retrieval", name), message, fix)
