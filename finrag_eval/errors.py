@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
+
+from finrag_eval.domain import Usage
 
 
 class FinragEvalError(Exception):
@@ -103,8 +106,12 @@ class ModelFault(FinragEvalError):
     ``retry`` is the fault's class: ``throttle`` (wait long, slow the model down), ``transient``
     (a few more tries), ``never`` (this trial), ``stop_model`` (every trial of the model) or
     ``credentials`` (everything waits for fresh ones). ``may_be_billed`` says whether the vendor
-    may charge for the call although no usage arrived.
+    may charge for the call although no usage arrived. Where the usage did arrive, ``usage`` is
+    what was billed (by the prices of ``service_tier``), though the answer is of no use;
+    ``billed_usd`` is set where that is known in USD.
     """
+
+    billed_usd: Decimal | None = None
 
     def __init__(
         self,
@@ -114,7 +121,10 @@ class ModelFault(FinragEvalError):
         retry: str,
         may_be_billed: bool,
         http_status: int | None = None,
+        usage: Usage | None = None,
+        service_tier: str | None = None,
     ) -> None:
         self.error_type, self.message, self.retry = error_type, message, retry
         self.may_be_billed, self.http_status = may_be_billed, http_status
+        self.usage, self.service_tier = usage, service_tier
         super().__init__(f"{error_type}: {message}")
