@@ -6,17 +6,18 @@ Leaves: problems. A key that was wrong by itself is missing here and is not told
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finrag_eval.domain import Location, ModelConfig
 from finrag_eval.errors import InvalidInput, Problem
-from finrag_eval.spec.fields import EMBEDDED
+from finrag_eval.spec.fields import EMBEDDED, PROMPTS
 from finrag_eval.spec.files import shown
 from finrag_eval.spec.located import Value, dotted
 from finrag_eval.spec.ml_config import MlConfig
+from finrag_eval.spec.shapes import WRONG
 from finrag_eval.spec.suggest import did_you_mean
 
 BUILT_IN_TARGET = "finrag"
@@ -103,7 +104,7 @@ def check_prompts(
     known: tuple[Collection[str], Collection[str]],
 ) -> Iterator[Problem]:
     """Every prompt version is one there is (``known``: system prompts, query templates)."""
-    for position, pair in enumerate(content.get("prompts", ())):
+    for position, pair in _listed(content, "prompts"):
         for part, names in zip(("system", "query"), known, strict=True):
             if pair.get(part, "") and pair[part] not in names:
                 what = "system prompt" if part == "system" else "query template"
@@ -120,16 +121,16 @@ def used_model_keys(content: Mapping[str, Any]) -> list[str]:
 def cell_names(content: Mapping[str, Any]) -> list[str]:
     """The names of a sweep's cells."""
     return [
-        f"{model}.{pair.get('system')}-{pair.get('query')}"
-        for model in content.get("models", ())
-        for pair in content.get("prompts", ())
+        f"{model}.{pair['system']}-{pair['query']}"
+        for _, model in _listed(content, "models")
+        for _, pair in _pairs(content)
     ]
 
 
 def _model_keys(content: Mapping[str, Any]) -> Iterator[tuple[_Path, str]]:
-    for position, key in enumerate(content.get("models", ())):
+    for position, key in _listed(content, "models"):
         yield ("models", position), key
-    for position, scorer in enumerate(content.get("scorers", ())):
+    for position, scorer in _listed(content, "scorers"):
         if scorer["kind"] == "judge":
             yield ("scorers", position, "model"), scorer["model"]
 
@@ -156,25 +157,47 @@ def _is_built_in(content: Mapping[str, Any]) -> bool:
 
 
 def _repeated(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
-    pairs = [f"{pair.get('system')}/{pair.get('query')}" for pair in content.get("prompts", ())]
-    lists = {
-        "models": content.get("models", ()),
-        "prompts": pairs,
-        "scorers": [scorer["name"] for scorer in content.get("scorers", ())],
-        "redact": content.get("redact", ()),
+    naming: dict[str, Callable[[Any], str]] = {
+        "models": str,
+        "prompts": lambda pair: f"{pair['system']}/{pair['query']}",
+        "scorers": lambda scorer: str(scorer["name"]),
+        "redact": str,
     }
-    for key, names in lists.items():
-        for position, name in enumerate(names):
-            if name in names[:position]:
-                first = written.location((key, list(names).index(name)))
-                message = f"'{name}' stands here a second time; the first is in line {first.line}"
-                fix = "give it another 'name'" if key == "scorers" else "name it once"
-                yield written.problem((key, position), message, fix)
+    for key, name_of in naming.items():
+        first: dict[str, int] = {}
+        for position, item in _pairs(content) if key == "prompts" else _listed(content, key):
+            name = name_of(item)
+            if first.setdefault(name, position) == position:
+                continue
+            line = written.location((key, first[name])).line
+            message = f"'{name}' stands here a second time; the first is in line {line}"
+            fix = "give it another 'name'" if key == "scorers" else "name it once"
+            yield written.problem((key, position), message, fix)
+
+
+def _listed(content: Mapping[str, Any], key: str) -> Iterator[tuple[int, Any]]:
+    """The items of a list that are right, with their positions."""
+    for position, item in enumerate(content.get(key, ())):
+        if item is not WRONG:
+            yield position, item
+
+
+def _pairs(content: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The prompt versions that have both of their names."""
+    for position, pair in _listed(content, "prompts"):
+        if len(pair) == len(PROMPTS.fields):
+            yield position, pair
+
+
+def _is_whole(content: Mapping[str, Any], *keys: str) -> bool:
+    """Whether these lists are there, and all of their items are right."""
+    is_paired = len(list(_pairs(content))) == len(content.get("prompts", ()))
+    return is_paired and all(key in content and WRONG not in content[key] for key in keys)
 
 
 def _baseline(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
     baseline = content.get("baseline")
-    if baseline is None or "models" not in content or "prompts" not in content:
+    if baseline is None or not _is_whole(content, "models", "prompts"):
         return
     cell = f"{baseline.get('model')}.{baseline.get('system')}-{baseline.get('query')}"
     cells = cell_names(content)
@@ -184,22 +207,27 @@ def _baseline(content: Mapping[str, Any], written: Written) -> Iterator[Problem]
 
 
 def _metrics(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
-    if "scorers" not in content:
+    if not _is_whole(content, "scorers"):
         return
-    scores = [f"score.{scorer['name']}" for scorer in content["scorers"]]
+    known = _measured(content)
     for section in ("gate", "equivalence"):
         for metric in content.get(section, {}):
-            if metric in _COSTS or metric in scores:
-                continue
-            message = f"'{metric}' is not measured by this sweep"
-            fix = did_you_mean(metric, [*scores, *_COSTS])
-            yield written.problem((section, metric), message, fix)
+            if metric not in known:
+                message = f"'{metric}' is not measured by this sweep"
+                yield written.problem((section, metric), message, did_you_mean(metric, known))
+
+
+def _measured(content: Mapping[str, Any]) -> list[str]:
+    return [*(f"score.{scorer['name']}" for _, scorer in _listed(content, "scorers")), *_COSTS]
 
 
 def _gates(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    known = _measured(content)
     for metric, rules in content.get("gate", {}).items():
+        if metric not in known:
+            continue
         allowed = _rules_for(metric)
-        if not rules:
+        if not written.root.content["gate"].content[metric].content:
             yield written.problem(("gate", metric), "has no rule", f"rules: {', '.join(allowed)}")
         for rule in rules:
             path = ("gate", metric, rule)
@@ -220,7 +248,7 @@ def _rules_for(metric: str) -> tuple[str, ...]:
 
 
 def _names_of_caps(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
-    if "models" not in content or "prompts" not in content:
+    if not _is_whole(content, "models", "prompts", "scorers"):
         return
     budget = content.get("budget", {})
     known = {"per_model": used_model_keys(content), "per_cell": cell_names(content)}
@@ -234,10 +262,10 @@ def _names_of_caps(content: Mapping[str, Any], written: Written) -> Iterator[Pro
 def _limits(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
     keys = used_model_keys(content)
     for key, limit in content.get("limits", {}).items():
-        if "models" in content and key not in keys:
+        if key not in keys and _is_whole(content, "models", "scorers"):
             message = f"'{key}' is not a model of this sweep"
             yield written.problem(("limits", key), message, did_you_mean(key, keys))
-        elif not limit:
+        elif not limit and not any(written.has(("limits", key, rate)) for rate in ("rpm", "tpm")):
             yield written.problem(("limits", key), "limits nothing", "write rpm, tpm or both")
 
 

@@ -6,6 +6,7 @@ Defaults are those of ``domain``. Knows nothing of other keys: what must hold be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,6 @@ from finrag_eval.spec.scorer_kinds import CALLABLE, Scorer
 from finrag_eval.spec.shapes import (
     Anything,
     Choice,
-    Either,
     Field,
     FilePath,
     Flag,
@@ -27,6 +27,7 @@ from finrag_eval.spec.shapes import (
     Number,
     Reading,
     Section,
+    Shape,
     Text,
     is_scalar,
     name,
@@ -68,11 +69,14 @@ _BUDGET = BudgetSpec()
 _EXECUTION = ExecutionSpec()
 _RETRIEVAL = RetrievalSettings()
 _TRACKING = TrackingSpec()
-_LABEL = Text(longest=250, pattern=r"[^\x00-\x1f]+", pattern_says="has control characters")
+_LABEL = Text(
+    longest=250, pattern=r"[^\x00-\x1f]+", pattern_says="has control characters", fix="remove them"
+)
 _TAG = Text(
     longest=250,
     pattern=r"[A-Za-z0-9_./: -]+",
     pattern_says="cannot be the name of an MLflow tag",
+    fix="use letters, digits, '.', '_', '-', '/', ':' and spaces",
 )
 
 
@@ -118,6 +122,21 @@ class Wanted:
 def share_of(percentage: str) -> float:
     """The share that a percentage such as ``5%`` says."""
     return float(Decimal(percentage.rstrip("%")) / 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Either:
+    """A full shape, or a short form that ``widen`` turns into the full one's value."""
+
+    full: Shape
+    short: Shape
+    widen: Callable[[Value], Value | None]
+
+    def read(self, value: Value, at: str, reading: Reading) -> Any:
+        return self.full.read(self.widen(value) or value, at, reading)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self.short.schema(), self.full.schema()]}
 
 
 def _as_path(value: Value) -> Value | None:
@@ -255,13 +274,19 @@ EXECUTION = Section(
         Field(name="address", shape=Text(), doc="the Dask scheduler: tcp://HOST:PORT"),
         Field(
             name="s3_uri",
-            shape=Text(pattern=r"s3://[^/]+(/.*)?", pattern_says="is not s3://bucket/prefix"),
+            shape=Text(
+                pattern=r"s3://[^/]+(/.*)?",
+                pattern_says="is no S3 address",
+                fix="write s3://bucket/prefix",
+            ),
             doc="where batch jobs read and write: s3://bucket/prefix",
         ),
         Field(
             name="role_arn",
             shape=Text(
-                pattern=r"arn:[\w-]+:iam::\d{12}:role/.+", pattern_says="is not a role's ARN"
+                pattern=r"arn:[\w-]+:iam::\d{12}:role/.+",
+                pattern_says="is no role",
+                fix="write its ARN: arn:aws:iam::ACCOUNT:role/NAME",
             ),
             doc="the role that batch jobs run as",
         ),
@@ -289,7 +314,8 @@ TRACKING = Section(
             name="artifacts",
             shape=Text(
                 pattern=r"all|failed|none|sample:[1-9]\d*",
-                pattern_says="is not all, failed, sample:N or none",
+                pattern_says="says nothing",
+                fix="write all, failed, sample:N or none",
             ),
             doc="which runs get artifacts: all, failed, sample:N or none",
             default=_TRACKING.artifacts,
@@ -397,7 +423,11 @@ SWEEP = Section(
         ),
         Field(
             name="target",
-            shape=Text(pattern=f"finrag|{CALLABLE.pattern}", pattern_says="is no target"),
+            shape=Text(
+                pattern=f"finrag|{CALLABLE.pattern}",
+                pattern_says="is no target",
+                fix="write 'finrag', or package.module:callable",
+            ),
             doc="'finrag', or package.module:callable",
             default="finrag",
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from finrag_eval.errors import Problem
@@ -37,7 +38,7 @@ def _apply(root: Value, written: str, problems: list[Problem]) -> Value:
     faults: list[Fault] = []
     value = load(value_text, source, faults)
     if value is None or faults:
-        problems.extend(fault.problem for fault in faults)
+        problems.extend(replace(fault.problem, line=None) for fault in faults)
         return root
     try:
         return _set(root, _joined(root, path), _without_lines(value))

@@ -108,16 +108,18 @@ _PLAIN_BY_ENDING: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]
 def _read(
     path: Path, columns: Mapping[str, str], tally: _Tally, problems: list[Problem]
 ) -> list[Query]:
+    rows = list(read_rows(path, tally.tell, problems))
+    names = list(dict.fromkeys(name for row in rows for name in row.content))
+    if rows and not _are_there(columns, names, tally):
+        return []
+    as_plain = _PLAIN_BY_ENDING.get(path.suffix.lower(), dict)
     queries: list[Query] = []
     first_line: dict[str, int] = {}
-    seen: dict[str, None] = {}
-    as_plain = _PLAIN_BY_ENDING.get(path.suffix.lower(), dict)
-    for row in read_rows(path, tally.tell, problems):
-        seen.update(dict.fromkeys(row.content))
+    for row in rows:
         content = _renamed(row.content, columns)
         query = query_of(as_plain(content))
         if not isinstance(query, Query):
-            _tell_wrongs(query, row, columns, list(seen), tally)
+            _tell_wrongs(query, row, columns, names, tally)
         elif query.id in first_line:
             message = f"the id '{query.id}' is that of line {first_line[query.id]}, too"
             if "id" not in content:
@@ -128,7 +130,6 @@ def _read(
         else:
             first_line[query.id] = row.line
             queries.append(query)
-    _check_columns(columns, list(seen), tally)
     return queries
 
 
@@ -152,21 +153,22 @@ def _is_sound(query: Query) -> bool:
 
 
 def _tell_wrongs(
-    wrongs: list[Wrong], row: Row, columns: Mapping[str, str], seen: list[str], tally: _Tally
+    wrongs: list[Wrong], row: Row, columns: Mapping[str, str], names: list[str], tally: _Tally
 ) -> None:
     for wrong in wrongs:
         column = columns.get(wrong.field, wrong.field)
         fix = wrong.fix
-        if wrong.field == "query" and "query" not in columns and "query" not in seen:
-            fix = f"name its column: 'columns: {{query: ...}}'; there are {', '.join(seen)}"
+        if wrong.field == "query" and "query" not in columns and "query" not in names:
+            fix = f"name its column: 'columns: {{query: ...}}'; there are {', '.join(names)}"
         tally.tell(row.lines.get(column) or row.line, wrong.message, fix, column)
 
 
-def _check_columns(columns: Mapping[str, str], seen: list[str], tally: _Tally) -> None:
+def _are_there(columns: Mapping[str, str], names: list[str], tally: _Tally) -> bool:
     for field, column in columns.items():
-        if seen and column not in seen:
+        if column not in names:
             message = f"there is no column '{column}' for {field}"
-            tally.tell(None, message, did_you_mean(column, seen), "columns")
+            tally.tell(None, message, did_you_mean(column, names), "columns")
+    return tally.count == 0
 
 
 class _Choice:

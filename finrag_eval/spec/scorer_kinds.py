@@ -25,7 +25,9 @@ from finrag_eval.spec.suggest import did_you_mean
 
 #: ``package.module:function``
 CALLABLE = Text(
-    pattern=r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", pattern_says="is not 'package.module:name'"
+    pattern=r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*",
+    pattern_says="is no function",
+    fix="write package.module:function",
 )
 
 #: Options by kind of scorer. METHODS says what each kind measures.

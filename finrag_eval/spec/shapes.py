@@ -7,7 +7,7 @@ Enters: a ``Value``. Leaves: plain data (text, numbers, lists, dicts; money as `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from finrag_eval.errors import Problem
 from finrag_eval.spec.located import Value, describe, plain, plain_number
-from finrag_eval.spec.suggest import did_you_mean
+from finrag_eval.spec.suggest import did_you_mean, nearest
 
 #: Significant digits of money: all of them survive JSON's floats.
 _MONEY_DIGITS = 15
@@ -63,6 +63,7 @@ class Text:
 
     pattern: str | None = None
     pattern_says: str = ""
+    fix: str = ""
     longest: int = 4000
 
     def read(self, value: Value, at: str, reading: Reading) -> Any:
@@ -75,11 +76,8 @@ class Text:
             message = f"has {len(content):,} characters"
             return reading.wrong(value, at, message, f"write at most {self.longest:,}")
         if self.pattern is not None and not re.fullmatch(self.pattern, content):
-            return reading.wrong(value, at, f"{content!r} {self.pattern_says}", self._example())
+            return reading.wrong(value, at, f"{content!r} {self.pattern_says}", self.fix)
         return content
-
-    def _example(self) -> str:
-        return "use letters, digits, '.', '_' and '-'" if self.pattern == NAME else "rewrite it"
 
     def schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest}
@@ -88,12 +86,14 @@ class Text:
         return schema
 
 
-NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
-
-
 def name(longest: int = 100) -> Text:
     """Text that may stand in folder names, metric names and cells."""
-    return Text(pattern=NAME, pattern_says="cannot stand in file and metric names", longest=longest)
+    return Text(
+        pattern=r"[A-Za-z0-9_][A-Za-z0-9._-]*",
+        pattern_says="cannot stand in file and metric names",
+        fix="use letters, digits, '.', '_' and '-'",
+        longest=longest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,9 @@ class FilePath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOf:
-    """A list of one shape."""
+    """A list of one shape; items that are wrong stay in it as ``WRONG``, so that others keep
+    their positions.
+    """
 
     item: Shape
     fewest: int = 1
@@ -251,11 +253,10 @@ class ListOf:
             return reading.wrong(value, at, message, fix)
         if len(value.content) < self.fewest:
             return reading.wrong(value, at, "is an empty list", f"name at least {self.fewest}")
-        items = [
+        return [
             self.item.read(item, f"{at}[{position}]", reading)
             for position, item in enumerate(value.content)
         ]
-        return WRONG if any(item is WRONG for item in items) else items
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": self.item.schema(), "minItems": self.fewest}
@@ -356,11 +357,17 @@ class Section:
             found = each.shape.read(item, f"{at}.{each.name}".lstrip("."), reading)
             if found is not WRONG:
                 content[each.name] = found
-        elif each.required:
+        elif each.required and not self._is_misspelt(each, value):
             fix = f"write '{each.name}: ...' ({each.doc})"
             reading.wrong(value, at, f"has no {each.name}", fix)
         elif each.default is not None:
             content[each.name] = each.default_content()
+
+    def _is_misspelt(self, each: Field, value: Value) -> bool:
+        """Whether a key is there that will be told of as nearly this one."""
+        names = [field.name for field in self.fields]
+        unknown = [key for key in value.content if key not in names]
+        return not self.open and any(nearest(key, names) == each.name for key in unknown)
 
     def defaults(self) -> dict[str, Any]:
         """The section's content where nothing is written."""
@@ -391,21 +398,6 @@ class Section:
             **({"required": required} if required else {}),
             "additionalProperties": self.open,
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Either:
-    """A full shape, or a short form that ``widen`` turns into the full one's value."""
-
-    full: Shape
-    short: Shape
-    widen: Callable[[Value], Value | None]
-
-    def read(self, value: Value, at: str, reading: Reading) -> Any:
-        return self.full.read(self.widen(value) or value, at, reading)
-
-    def schema(self) -> dict[str, Any]:
-        return {"anyOf": [self.short.schema(), self.full.schema()]}
 
 
 def as_json(content: Any) -> Any:
