@@ -23,7 +23,8 @@ from finrag_eval.domain import (
     SweepSpec,
     TrackingSpec,
 )
-from finrag_eval.spec.fields import EMBEDDED, share_of
+from finrag_eval.spec.fields import EMBEDDED
+from finrag_eval.spec.sweep_shapes import share_of
 
 _BACKEND_SETTINGS = ("address", "s3_uri", "role_arn")
 
