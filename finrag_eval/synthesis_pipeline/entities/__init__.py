@@ -45,7 +45,7 @@ _ACTOR = (
     r"|post|record|hold|pay|grow|achieve|book|lose|own|employ|invest|describe|explain|say)"
 )
 _LISTED = (
-    rf"(?:,\s+|\b(?:or|than|versus|vs\.?|and|of|for|at)\s+){_NAME}(?=\s*(?:[?,.]|$|(?:in|for|or"
+    rf"(?:,\s+|\b(?:or|than|versus|vs\.?|and|of|for|at|[Cc]ompare|between)\s+){_NAME}(?=\s*(?:[?,.]|$|(?:in|for|or"
     r"|and|combined|vs|versus|over|from|between|report\w*)\b))"
 )
 _FIRST_WORD = rf"^\s*{_NAME}(?:\s+$|\s\s|['’])"
@@ -94,7 +94,7 @@ class EntityReader:
             metrics=metrics,
             sections=read_sections(question),
             asks=read_asks(question),
-            strangers=_strangers(rest, is_about_figures=bool(metrics.keys), has_others=bool(spans)),
+            strangers=_strangers(rest, metrics, has_others=bool(spans)),
         )
 
 
@@ -104,15 +104,16 @@ def read_entities(question: str) -> Entities:
     return EntityReader().read(question)
 
 
-def _strangers(text: str, *, is_about_figures: bool, has_others: bool) -> tuple[str, ...]:
+def _strangers(text: str, metrics: Metrics, *, has_others: bool) -> tuple[str, ...]:
     owner, actor, listed, first_word = _compiled()
     patterns = [owner, actor]
-    patterns += [listed] if is_about_figures else []
+    patterns += [listed] if metrics.keys else []
     patterns += [] if has_others else [first_word]
     found = dict.fromkeys(
         match["name"].rstrip(".-") for pattern in patterns for match in pattern.finditer(text)
     )
-    return tuple(name for name in found if len(name) > 1)
+    part = metrics.part or ""
+    return tuple(name for name in found if len(name) > 1 and not part.startswith(name))
 
 
 @cache

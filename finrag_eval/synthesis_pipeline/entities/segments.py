@@ -35,7 +35,7 @@ _NO_PART = (
 _NAMED_BEFORE = rf"(?i:\b(?P<part>{_PARTS})(?:\s+(?:segment|business|division|unit))?(?:'s)?\s+$)"
 #: A name in capitals that is no company of the data and does not begin the sentence.
 _CAPITALS_BEFORE = (
-    rf"(?<=[^.?!:\s])\s+{_NO_PART}(?P<part>(?:[A-Z]|i[A-Z])[\w&-]*)(?:\s+segment)?(?:'s)?\s+$"
+    rf"(?<=[^.?!:\s])\s+{_NO_PART}(?P<part>(?:[A-Z]|i[A-Z])[\w&-]*)(?:\s+segment)?\s+$"
 )
 _AFTER = (
     r"\s+(?:from|in|by|per|to|within|across|of)\s+(?:(?:the|its|their|each|every)\s+)?"

@@ -1,0 +1,286 @@
+"""The context of a question: a snapshot of exact figures, then passages of filing text.
+
+Enters: a question. Leaves: a ``Context``, the same one for the same question and data. Knows no
+prompt and no model. Figures come from ``kpi_store``, passages from a retriever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol
+
+from finrag_eval.domain import RetrievalSettings
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.synthesis_pipeline.entities import ENTITIES_VERSION, Entities, EntityReader
+from finrag_eval.synthesis_pipeline.kpi_snapshot import Snapshot, snapshot
+from finrag_eval.synthesis_pipeline.kpi_store import KpiStore
+from finrag_eval.synthesis_pipeline.models import Passage
+
+#: Raise it with any change of the text that ``gather`` makes of the same data.
+FORMAT_VERSION = 1
+
+PASSAGES_HEADER = "=== NARRATIVE PASSAGES: {kind}, each under its source ==="
+NOTHING_FOUND = "No figure and no passage of the data fits this question.\n"
+
+_TEXT, _SUMMARIES = "10-K text", "summaries of 10-K text"
+_RETRIEVERS = ("bm25",)
+
+
+class Retriever(Protocol):
+    """What supply line 2 needs of a source of passages."""
+
+    @property
+    def digest(self) -> str:
+        """Names all that decides what a search finds."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        tickers: Sequence[str],
+        years: Sequence[int],
+        sections: Sequence[str],
+        top_k: int,
+    ) -> list[Passage]:
+        """At most ``top_k`` passages with their neighbours, in reading order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a model may know of one question.
+
+    ``text`` goes into the prompt. ``seconds`` is what gathering took, ``cost_usd`` what it cost.
+    The entity dicts and counts are those of a result (contract, section 6).
+    """
+
+    text: str
+    kpi_included: bool = False
+    rag_included: bool = False
+    kpi_count: int = 0
+    rag_count: int = 0
+    tickers: tuple[str, ...] = ()
+    years: tuple[int, ...] = ()
+    sections: tuple[str, ...] = ()
+    kpi_entities: Mapping[str, Any] = field(default_factory=dict)
+    rag_entities: Mapping[str, Any] = field(default_factory=dict)
+    retrieval_stats: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    cost_usd: Decimal = Decimal(0)
+    passages: tuple[Passage, ...] = ()
+    kpi_lines: tuple[str, ...] = ()
+
+
+class SupplyLines:
+    """Both supply lines over one data set; threads share it, and a pickled one opens its data anew.
+
+    ``kpi_store`` and ``retriever`` are made from the settings where they are not given. Data that
+    cannot be read raises InvalidInput when it is first needed, at the latest in ``digest``.
+    """
+
+    def __init__(
+        self,
+        settings: RetrievalSettings | None = None,
+        *,
+        kpi_store: KpiStore | None = None,
+        retriever: Retriever | None = None,
+        cache_folder: Path | None = None,
+    ) -> None:
+        self.settings = settings or RetrievalSettings()
+        self.cache_folder = cache_folder
+        self._given_store, self._given_retriever = kpi_store, retriever
+        self._opened: _Data | None = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in _NOT_PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _opened=None, _lock=threading.Lock())
+
+    @property
+    def digest(self) -> str:
+        """Names the facts, the corpus and the format that decide every context."""
+        data = self._data()
+        told = [
+            f"format {FORMAT_VERSION}, entities {ENTITIES_VERSION}",
+            f"kpi {data.store.digest if self.settings.include_kpi else None}",
+            f"rag {data.retriever.digest if data.retriever else None}",
+            f"top_k {self.settings.top_k if data.retriever else None}",
+        ]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    def gather(self, query: str, *, own_context: str | None = None) -> Context:
+        """The context of a question; ``own_context`` stands in place of all retrieval."""
+        started = time.perf_counter()
+        data = self._data()
+        asked = data.reader.read(query)
+        if own_context is not None:
+            return _own(own_context, asked, started)
+        figures = Snapshot()
+        if self.settings.include_kpi:
+            figures = snapshot(asked, data.store, data.reader)
+        passages = self._passages(query, asked, data.retriever)
+        return Context(
+            text=_text(figures, passages, data.kind_of_passages),
+            kpi_included=self.settings.include_kpi,
+            rag_included=self.settings.include_rag,
+            kpi_count=len(figures.facts),
+            rag_count=len(passages),
+            tickers=asked.tickers or figures.tickers,
+            years=asked.years.named or figures.years,
+            sections=asked.sections,
+            kpi_entities=_entities(asked, figures, data.reader) if figures.text else {},
+            rag_entities=_entities(asked, None, data.reader) if data.retriever else {},
+            retrieval_stats=self._stats(passages) if data.retriever else {},
+            seconds=time.perf_counter() - started,
+            passages=passages,
+            kpi_lines=figures.lines,
+        )
+
+    def _passages(
+        self, query: str, asked: Entities, retriever: Retriever | None
+    ) -> tuple[Passage, ...]:
+        if retriever is None:
+            return ()
+        found = retriever.search(
+            query,
+            tickers=asked.tickers,
+            years=asked.years.named,
+            sections=asked.sections,
+            top_k=self.settings.top_k,
+        )
+        return tuple(found)
+
+    def _stats(self, passages: Sequence[Passage]) -> dict[str, Any]:
+        return {
+            "retriever": self.settings.retriever,
+            "top_k": self.settings.top_k,
+            "passages": len(passages),
+            "chunk_ids": [passage.chunk_id for passage in passages],
+        }
+
+    def _data(self) -> _Data:
+        opened = self._opened
+        if opened is None:
+            with self._lock:
+                opened = self._opened = self._opened or self._open()
+        return opened
+
+    def _open(self) -> _Data:
+        store = self._given_store or _store(self.settings)
+        retriever, kind = self._given_retriever, _TEXT
+        if not self.settings.include_rag:
+            retriever = None
+        elif retriever is None:
+            retriever, kind = _retriever(self.settings, self.cache_folder)
+        if retriever is not None:
+            assert retriever.digest  # opens the index here, once, and not in every thread
+        reader = EntityReader.of_data(store.company_names, _labels(store))
+        return _Data(store, retriever, reader, kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    store: KpiStore
+    retriever: Retriever | None
+    reader: EntityReader
+    kind_of_passages: str
+
+
+_NOT_PICKLED = frozenset({"_opened", "_lock"})
+
+
+def _store(settings: RetrievalSettings) -> KpiStore:
+    if settings.kpi_facts is None or settings.kpi_facts == "embedded":
+        return KpiStore.embedded()
+    return KpiStore.from_file(settings.kpi_facts)
+
+
+def _labels(store: KpiStore) -> Mapping[str, str]:
+    """Labels of metrics that only a user's own table can have."""
+    return {} if store is KpiStore.embedded() else store.metric_labels
+
+
+def _retriever(settings: RetrievalSettings, cache_folder: Path | None) -> tuple[Retriever, str]:
+    """The retriever, and what its passages are."""
+    if settings.retriever not in _RETRIEVERS:
+        raise InvalidInput([_unknown_retriever(settings.retriever)])
+    from finrag_eval.synthesis_pipeline.retrievers import Bm25Options, Bm25Retriever, Corpus
+
+    where = settings.corpus
+    is_own = where is not None and where != "embedded"
+    corpus = Corpus.from_file(Path(where)) if where and is_own else Corpus.embedded()
+    options = Bm25Options.read(settings.options, "retrieval")
+    return Bm25Retriever(corpus, cache_folder, options), _SUMMARIES if not is_own else _TEXT
+
+
+def _unknown_retriever(name: str) -> Problem:
+    near = get_close_matches(name, _RETRIEVERS, n=1)
+    fix = f"did you mean {near[0]}?" if near else f"known: {', '.join(_RETRIEVERS)}"
+    return Problem(file="retrieval", key="retriever", message=f"no retriever {name!r:.60}", fix=fix)
+
+
+def _own(text: str, asked: Entities, started: float) -> Context:
+    return Context(
+        text=text,
+        tickers=asked.tickers,
+        years=asked.years.named,
+        sections=asked.sections,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _text(figures: Snapshot, passages: Sequence[Passage], kind: str) -> str:
+    parts = [figures.text] if figures.text else []
+    if passages:
+        header = PASSAGES_HEADER.format(kind=kind)
+        parts.append("\n".join([header, *map(_passage_text, passages)]))
+    return "\n".join(parts) or NOTHING_FOUND
+
+
+def _passage_text(passage: Passage) -> str:
+    name = _one_line(passage.company_name)
+    places = [
+        f"=== [{_one_line(passage.ticker)}] {name}",
+        f"FY{passage.fiscal_year}",
+        _one_line(passage.section_title or passage.section),
+        f"chunk {_one_line(passage.chunk_id)}",
+    ]
+    if passage.sentence_ids:
+        ends = dict.fromkeys((passage.sentence_ids[0], passage.sentence_ids[-1]))
+        places.append(f"sentences {' - '.join(map(_one_line, ends))}")
+    return f"{' | '.join(place for place in places if place)} ===\n{_quoted(passage.text)}\n"
+
+
+def _quoted(text: str) -> str:
+    """Filing text that cannot pass for a header or for a figure of the snapshot."""
+    lines = (
+        f" {line}" if line.startswith(("===", "---")) else line for line in text.strip().split("\n")
+    )
+    return "\n".join(lines).replace("[KPI:", "(KPI:")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("===", "=").replace("|", "/")
+
+
+def _entities(asked: Entities, figures: Snapshot | None, reader: EntityReader) -> dict[str, Any]:
+    tickers = figures.tickers if figures else asked.tickers
+    told: dict[str, Any] = {
+        "companies": {
+            "tickers": list(tickers),
+            "names": [reader.companies.name(ticker) for ticker in tickers],
+        },
+        "years": {"years": list(figures.years if figures else asked.years.named)},
+        "sections": list(asked.sections),
+    }
+    if figures:
+        told["metrics"] = {"metrics": list(figures.metrics)}
+    return told
