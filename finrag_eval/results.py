@@ -67,32 +67,41 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return loaded
 
 
-class TrialTable:
-    """trials.parquet and trials.csv, written side by side, a batch of rows at a time."""
+def write_trials(
+    folder: Path,
+    columns: Sequence[tuple[str, str]],
+    batches: Iterable[Sequence[Mapping[str, Any]]],
+) -> None:
+    """Write trials.parquet and trials.csv side by side; both take their places when whole.
 
-    def __init__(self, folder: Path, columns: Sequence[tuple[str, str]]) -> None:
-        self._folder = folder
-        self._columns = columns
+    ``columns`` are names with their kinds: text, number, count or flag.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def write(self, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
-        """Write all rows; both files take their places when they are whole."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    from finrag_eval.report.safe_text import csv_safe
 
-        from finrag_eval.report.safe_text import csv_safe
+    kinds = {"text": pa.string(), "number": pa.float64(), "count": pa.int64(), "flag": pa.bool_()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns])
+    names = [name for name, _ in columns]
+    counts = {name for name, kind in columns if kind == "count"}
+    with (
+        replacing(folder / TRIALS_PARQUET, binary=True) as binary,
+        replacing(folder / TRIALS_CSV) as text,
+        pq.ParquetWriter(binary, schema, compression="zstd") as parquet,
+    ):
+        rows_out = csv.writer(text)
+        rows_out.writerow(names)
+        for rows in batches:
+            whole = [
+                [_whole(row.get(name)) if name in counts else row.get(name) for name in names]
+                for row in rows
+            ]
+            parquet.write_table(
+                pa.table([list(column) for column in zip(*whole, strict=True)], schema=schema)
+            )
+            rows_out.writerows([csv_safe(value) for value in row] for row in whole)
 
-        kinds = {"text": pa.string(), "number": pa.float64(), "count": pa.int64()}
-        schema = pa.schema([(name, kinds[kind]) for name, kind in self._columns])
-        names = [name for name, _ in self._columns]
-        with (
-            replacing(self._folder / TRIALS_PARQUET, binary=True) as binary,
-            replacing(self._folder / TRIALS_CSV) as text,
-            pq.ParquetWriter(binary, schema, compression="zstd") as parquet,
-        ):
-            rows_out = csv.writer(text)
-            rows_out.writerow(names)
-            for rows in batches:
-                parquet.write_table(
-                    pa.table([[row.get(name) for row in rows] for name in names], schema=schema)
-                )
-                rows_out.writerows([csv_safe(row.get(name)) for name in names] for row in rows)
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -30,7 +30,7 @@ def load_costs(
     """
     from finrag_eval.costs.report import check_dimensions, check_zone, group_spend
     from finrag_eval.costs.spend import read_spend
-    from finrag_eval.record.store import resolve_tracking_uri
+    from finrag_eval.record.store_uri import resolve_tracking_uri
     from finrag_eval.record.tracked import TrackedStore
 
     dimensions, zone = check_dimensions(by), check_zone(tz)

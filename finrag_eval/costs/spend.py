@@ -100,7 +100,7 @@ def _sweep_rows(store: TrackedStore, sweep: TrackedRun) -> pd.DataFrame:
         frame = _frame([_run_row(run) for run in children])
     frame["experiment"] = sweep.experiment
     frame["environment"] = sweep.tags.get("environment", "")
-    frame["sweep"] = sweep.tags.get("finrag_eval.sweep_name", sweep.name)
+    frame["sweep"] = sweep.tags.get("finrag_eval.name", sweep.name)
     frame["sweep_id"] = sweep.tags.get("finrag_eval.sweep_id", "")
     frame["tags"] = _own_tags(sweep)
     return _with_remainder(frame, sweep)
@@ -126,7 +126,7 @@ def _with_remainder(frame: pd.DataFrame, sweep: TrackedRun) -> pd.DataFrame:
                 "started_at": sweep.started_at,
                 "experiment": sweep.experiment,
                 "environment": sweep.tags.get("environment", ""),
-                "sweep": sweep.tags.get("finrag_eval.sweep_name", sweep.name),
+                "sweep": sweep.tags.get("finrag_eval.name", sweep.name),
                 "sweep_id": sweep.tags.get("finrag_eval.sweep_id", ""),
                 "tags": _own_tags(sweep),
                 "cost_basis": bases.pop() if len(bases) == 1 else "billed",
