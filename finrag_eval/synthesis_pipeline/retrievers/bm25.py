@@ -179,18 +179,17 @@ class _Search:
     def _of_company(self, ticker: str | None, top_k: int, share: int) -> list[int]:
         """The company's best positions, the strict filter's first; None is any company."""
         chosen = list(islice(self._new(self._ranked(ticker, self.years, self.sections)), top_k))
-        looser: list[tuple[str, tuple[int, ...]]] = []
-        if self.sections:
-            looser.append(("sections", self.years))
-        if self.years:
-            looser.append(("years", ()))
-        for name, years in looser:
+        dropped: list[str] = []
+        for name, asked in (("sections", self.sections), ("years", self.years)):
+            if not asked:
+                continue
             if len(chosen) >= min(self.options.min_hits, share):
                 break
-            more = self._new(self._ranked(ticker, years, ()))
-            added = list(islice(more, share - len(chosen)))
+            dropped.append(name)
+            years = () if "years" in dropped else self.years
+            added = list(islice(self._new(self._ranked(ticker, years, ())), share - len(chosen)))
             if added:
-                self.relaxed[name] = None
+                self.relaxed.update(dict.fromkeys(dropped))
             chosen += added
         return chosen
 
