@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import Any
 
 from finrag_eval.money import exact_sum
 
@@ -96,6 +97,16 @@ def attempt_totals(connection: sqlite3.Connection) -> tuple[AttemptTotal, ...]:
         )
         for (purpose, state, error_type), parts in sorted(sums.items(), key=str)
     )
+
+
+def attempt_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """Every attempt with its columns by name, oldest first, in pages."""
+    last = 0
+    statement = "SELECT * FROM attempts WHERE attempt > ? ORDER BY attempt LIMIT 1000"
+    while rows := (cursor := connection.execute(statement, (last,))).fetchall():
+        names = [column[0] for column in cursor.description]
+        yield from (dict(zip(names, row, strict=True)) for row in rows)
+        last = rows[-1][0]
 
 
 def close_books(connection: sqlite3.Connection, session: int, now: float) -> None:

@@ -21,6 +21,7 @@ from finrag_eval.record.ledger.lock import SweepLock, holder_of
 LEDGER_FILE = "ledger.sqlite"
 _BUSY_SECONDS = 30.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 
 def make_file(folder: Path, meta: dict[str, str]) -> None:
@@ -55,6 +56,8 @@ def open_to_write(folder: Path) -> sqlite3.Connection:
             schema.bring_up_to_date(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_BYTES // page_bytes}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         except BaseException:
             connection.close()

@@ -115,6 +115,13 @@ class LedgerReader:
         """The queries of the plan of today, in their order, with their own contexts."""
         return plan_store.read_queries(self._connection)
 
+    def query_ids(self) -> tuple[str, ...]:
+        """The ids of the queries of the plan of today, in their order."""
+        rows = self._connection.execute(
+            "SELECT query_id FROM planned_queries ORDER BY position"
+        ).fetchall()
+        return tuple(query_id for (query_id,) in rows)
+
     def query_set(self) -> QuerySet | None:
         """The queries with their set's digest and source; None before the first plan."""
         _, plan = self._newest_plan()
@@ -183,6 +190,10 @@ class LedgerReader:
         """Newest outcomes of planned trials that died before they were scored."""
         return self._trials.unscored()
 
+    def outcome_ids(self) -> Iterator[int]:
+        """Every outcome there is, oldest first, those that were replaced included."""
+        return self._trials.outcome_ids()
+
     def result(self, outcome_id: int) -> dict[str, Any]:
         """The whole result (contract, section 6). KeyError where there is none of that id."""
         row = self._connection.execute(
@@ -226,6 +237,10 @@ class LedgerReader:
     def attempts(self) -> tuple[AttemptTotal, ...]:
         """Model calls counted and summed by purpose, state and error type."""
         return books.attempt_totals(self._connection)
+
+    def attempt_rows(self) -> Iterator[dict[str, Any]]:
+        """Every model call as it stands in the books, oldest first; money is text."""
+        return books.attempt_rows(self._connection)
 
     # -- inside
 

@@ -13,10 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 _LEVEL = 4
@@ -32,6 +35,13 @@ def encoded(text: str) -> bytes:
 def digest(raw: bytes) -> str:
     """The name of a text: BLAKE2b with 16 bytes, in hex."""
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def digest_and_size(text: str) -> tuple[str, int]:
+    """The digest of a text and its bytes in UTF-8; the cells of a query share one context."""
+    raw = encoded(text)
+    return digest(raw), len(raw)
 
 
 def pack(raw: bytes) -> bytes:
@@ -81,29 +91,33 @@ def column_text(text: str | None) -> str | None:
 def strict_json(value: Any) -> str:
     """JSON that every reader takes: non-finite numbers become null, strangers their text."""
     try:
-        return json.dumps(value, allow_nan=False, default=_plain, separators=(",", ":"))
+        return _STRICT.encode(value)
     except (ValueError, TypeError):
-        return json.dumps(_finite(value), default=str, separators=(",", ":"))
+        return _STRICT.encode(_finite(value))
 
 
 def exact_json(value: Any) -> str:
     """JSON that Python reads back exactly: NaN, infinities and any text included."""
     try:
-        return json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))
+        return _EXACT.encode(value)
     except (ValueError, TypeError):
-        return json.dumps(
-            _with_text_keys(value), ensure_ascii=False, default=str, separators=(",", ":")
-        )
+        return _EXACT.encode(_with_text_keys(value))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, set | frozenset):
         return sorted(value, key=str)
     if hasattr(value, "tolist"):  # numpy's scalars and arrays
         return value.tolist()
     return str(value)
+
+
+_STRICT = json.JSONEncoder(allow_nan=False, default=_plain, separators=(",", ":"))
+_EXACT = json.JSONEncoder(ensure_ascii=False, default=_plain, separators=(",", ":"))
 
 
 def _finite(value: Any) -> Any:
@@ -127,6 +141,14 @@ def _with_text_keys(value: Any) -> Any:
 def marker(text: str) -> str:
     """What stands in the place of a text that must not stay."""
     return f"[redacted: {len(text)} characters, digest {digest(encoded(text))}]"
+
+
+_MARKER = re.compile(r"\[redacted: \d+ characters, digest [0-9a-f]{32}\]")
+
+
+def is_redacted(text: str) -> bool:
+    """Whether this is the marker of a text that was not kept."""
+    return _MARKER.fullmatch(text) is not None
 
 
 def redacted(value: Any, secrets: Mapping[str, str]) -> Any:

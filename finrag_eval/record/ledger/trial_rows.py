@@ -56,11 +56,8 @@ class PackedOutcome:
 
 def pack_text(text: str, known: texts.KnownTexts) -> PackedText:
     """The text with its digest, compressed unless it is stored already."""
-    raw = texts.encoded(text)
-    name = texts.digest(raw)
-    if name in known:
-        return PackedText(name, len(raw), None)
-    return PackedText(name, len(raw), texts.pack(raw))
+    name, size = texts.digest_and_size(text)
+    return PackedText(name, size, None if name in known else texts.pack(texts.encoded(text)))
 
 
 def pack_outcome(

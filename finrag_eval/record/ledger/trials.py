@@ -104,6 +104,14 @@ class TrialReader:
         )
         return tuple(outcome for (outcome,) in rows)
 
+    def outcome_ids(self) -> Iterator[int]:
+        """The ids of all outcomes, oldest first."""
+        last = 0
+        statement = "SELECT outcome FROM outcomes WHERE outcome > ? ORDER BY outcome LIMIT ?"
+        while rows := self._connection.execute(statement, (last, _PAGE)).fetchall():
+            yield from (outcome for (outcome,) in rows)
+            last = rows[-1][0]
+
     def columns(self) -> dict[str, list[Any]]:
         """The planned trials' records as lists of equal length."""
         rows = self._connection.execute(
