@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import importlib
 import json
 import re
-import sys
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -159,8 +157,9 @@ def test_core_questions_name_their_companies_and_years(core: tuple[Query, ...]) 
         assert query.cluster in query.tickers
 
 
-def test_core_file_is_what_its_script_makes(project: Path) -> None:
-    script = _script(project)
+def test_core_file_is_what_its_script_makes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(project / "query_sets"))
+    script = importlib.import_module("make_core_kpi")
     made = script.as_jsonl(script.build(script.read_facts(script.FACTS)))
     assert made == script.OUTPUT.read_text(encoding="utf-8")
 
@@ -245,14 +244,3 @@ def _worked_out(query: Query, values: list[Fraction]) -> float:
     if query.tags[1] in {"sum", "average", "highest"}:
         assert len(values) == years + 1
     return float(results[query.tags[1]])
-
-
-def _script(project: Path) -> ModuleType:
-    path = project / "query_sets" / "make_core_kpi.py"
-    spec = importlib.util.spec_from_file_location("make_core_kpi", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
