@@ -1,0 +1,223 @@
+"""The recorder: a process of its own that follows a sweep's ledger into MLflow.
+
+    python -m finrag_eval.record.recorder FOLDER
+
+Enters: commands of the driver on stdin, and the ledger, read-only. Leaves: runs in the store, and
+events on stdout. It never holds up the driver: while the store is away it tries again, and says
+so. When the driver dies, what is in the ledger is recorded, the sweep's run is closed, and the
+process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from finrag_eval.errors import FinragEvalError
+from finrag_eval.record.channel import Channel
+from finrag_eval.record.lanes import StoreAway, one_line
+from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.open_recording import Recording, open_recording
+from finrag_eval.record.store import mask_uri, prepare_environment
+
+_POLL_S = 0.08
+_PROGRESS_S = 0.25
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
+#: How long a recorder without a driver waits for a store that is away.
+_ORPHAN_PATIENCE_S = 120.0
+_LOCK_PATIENCE_S = 60.0
+
+_log = logging.getLogger("finrag_eval.recorder")
+
+
+class Recorder:
+    """One session's recording, from the driver's first command to the end."""
+
+    def __init__(self, folder: Path, channel: Channel) -> None:
+        self._folder, self._channel = folder, channel
+        self._asked: dict[str, Any] = {}
+        self._recording: Recording | None = None
+        self._pause_s = 0.0
+        self._next_try = 0.0
+        self._away_since: float | None = None
+        self._gone_at: float | None = None
+        self._wants_level = False
+        self._end: dict[str, Any] | None = None
+        self._told_progress = 0.0
+        self.is_over = False
+
+    def run(self) -> None:
+        """Works until the driver says ``quit``, or is gone and nothing is left to do."""
+        while not self.is_over:
+            command = self._channel.command(self._idle_s())
+            if command is not None:
+                self._obey(command)
+                continue
+            if self._asked and not self.is_over and time.monotonic() >= self._next_try:
+                self._try_to_work()
+        if self._recording is not None:
+            self._recording.close()
+
+    def _idle_s(self) -> float:
+        if self._away_since is not None:
+            return max(0.0, min(_POLL_S * 5, self._next_try - time.monotonic()))
+        return self._pause_s
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        match command.get("command"):
+            case "start":
+                self._asked = command
+            case "drain":
+                self._wants_level = True
+                self._next_try = 0.0
+            case "finish":
+                self._end, self._wants_level = command, True
+                self._next_try = 0.0
+            case "quit":
+                self.is_over = True
+            case "gone":
+                self._gone_at = time.time()
+                self._next_try = 0.0
+                self.is_over = not self._asked or (
+                    self._recording is not None and self._recording.is_closed
+                )
+
+    def _try_to_work(self) -> None:
+        try:
+            busy = self._work()
+        except StoreAway as away:
+            self._is_away(away.reason)
+        except FinragEvalError as error:
+            self._channel.send("fatal", reason=one_line(error))
+            self.is_over = True
+        except Exception as error:
+            _log.exception("recording failed")
+            self._is_away(one_line(error))
+        else:
+            if self._away_since is not None:
+                self._away_since = None
+                self._channel.send("back")
+            self._next_try = 0.0
+            self._pause_s = 0.0 if busy else _POLL_S
+
+    def _is_away(self, reason: str) -> None:
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since, self._pause_s = now, _FIRST_PAUSE_S
+        else:
+            self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 1.6)
+        self._next_try = now + self._pause_s
+        self._channel.send("away", reason=reason, seconds=round(now - self._away_since, 1))
+        if self._gone_at is not None and now - self._away_since > _ORPHAN_PATIENCE_S:
+            self.is_over = True
+
+    def _work(self) -> bool:
+        """One piece of work; False where there is nothing to do but wait for more."""
+        if self._recording is None and not self._open():
+            self.is_over = self._gone_at is not None
+            return False
+        recording = self._recording
+        if recording is None or recording.is_closed:
+            return False
+        if recording.step(until=self._gone_at):
+            self._tell_progress()
+            return True
+        if self._gone_at is not None:
+            recording.end(None, None)
+            self.is_over = True
+        elif self._end is not None:
+            recording.end(self._end.get("status"), self._end.get("ended_at"))
+            self._channel.send("finished", **recording.state())
+        elif self._wants_level:
+            recording.clear_up()
+            self._channel.send("level", **recording.state())
+            self._wants_level = False
+        return False
+
+    def _open(self) -> bool:
+        """True once everything is open; False before a session has been begun in the ledger."""
+        reader = LedgerReader.open(self._folder)
+        try:
+            if reader.spec() is not None:
+                self._recording = open_recording(self._folder, reader, self._asked, self._channel)
+        finally:
+            if self._recording is None:
+                reader.close()
+        return self._recording is not None
+
+    def _tell_progress(self) -> None:
+        now = time.monotonic()
+        if self._recording is not None and now - self._told_progress > _PROGRESS_S:
+            self._told_progress = now
+            self._channel.send("progress", **self._recording.progress())
+
+
+@contextlib.contextmanager
+def _only_recorder(folder: Path, channel: Channel) -> Iterator[bool]:
+    """True once no other recorder writes for this sweep; False where one does not end.
+
+    A recorder whose driver died may still be bringing the store level.
+    """
+    with (folder / "recording.lock").open("a+") as lock:
+        deadline = time.monotonic() + _LOCK_PATIENCE_S
+        told = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    yield False
+                    return
+                if not told:
+                    channel.send("notice", text="waiting for the recorder of the session before")
+                    told = True
+                time.sleep(_POLL_S)
+        yield True
+
+
+class _Masked:
+    """Standard error without passwords: what libraries log may hold whole URIs."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return int(self._stream.write(mask_uri(text)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the recorder of one sweep's folder; 0 unless it could not even begin."""
+    sys.stderr = _Masked(sys.stderr)
+    channel = Channel.of_this_process()
+    folder = Path(arguments[0])
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
+    prepare_environment(recorder=True)
+    recorder = Recorder(folder, channel)
+
+    def stop(_number: int, _frame: object) -> None:
+        recorder.is_over = True
+
+    signal.signal(signal.SIGTERM, stop)
+    with _only_recorder(folder, channel) as is_alone:
+        if not is_alone:
+            channel.send("fatal", reason="another recorder is writing for this sweep")
+            return 1
+        channel.send("ready", pid=os.getpid())
+        recorder.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,309 @@
+"""The driver's side of recording: starts the recorder, hears how far it is, never waits for it.
+
+Enters: a sweep's folder and a store. Leaves: a handle; at the end, whether the store is level with
+the ledger. Imports no MLflow: that happens in the recorder, beside the first calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from finrag_eval.record.run_book import recorded
+
+LOG_FILE = "recorder.log"
+#: How long the end of a sweep waits for a store that makes no progress.
+PATIENCE_S = 60.0
+_CLOSING_S = 10.0
+_RESTARTS = 2
+_WAIT_S = 0.2
+
+Notice = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """Whether the store has all of the ledger; ``reason`` says why not."""
+
+    is_level: bool
+    recorded: int
+    behind: int
+    reason: str | None = None
+
+
+class RecorderHandle:
+    """A recorder process; a context manager that closes it.
+
+    Events are heard in a thread of their own. A recorder that dies is started again when its work
+    is asked for: it goes on where the ledger and the store say.
+    """
+
+    def __init__(self, folder: Path, start: Mapping[str, Any], on_notice: Notice) -> None:
+        self._folder, self._start, self._on_notice = folder, dict(start), on_notice
+        self._changed = threading.Condition()
+        self._parent: dict[str, Any] = {}
+        self._level: dict[str, Any] | None = None
+        self._finished: dict[str, Any] | None = None
+        self._fatal: str | None = None
+        self._away: str | None = None
+        self._recorded, self._behind = 0, 0
+        self._heard_at = time.monotonic()
+        self._restarts = 0
+        self._process = self._spawn()
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        uri: str,
+        experiment: str | None = None,
+        lane: str | None = None,
+        artifacts: str | None = None,
+        traces: bool | None = None,
+        verify: bool = False,
+        on_notice: Notice = lambda text: None,
+    ) -> Self:
+        """A recorder for the sweep in ``folder``, at once; it opens the store by itself.
+
+        What is None is taken from the spec in the ledger. ``verify`` compares the whole store
+        with the ledger first. ``on_notice`` gets single lines, in a thread of the handle.
+        """
+        asked = {
+            "command": "start",
+            "uri": uri,
+            "experiment": experiment,
+            "lane": lane,
+            "artifacts": artifacts,
+            "traces": traces,
+            "verify": verify,
+        }
+        return cls(folder, asked, on_notice)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The sweep's own run; None until the store has it."""
+        return self._parent.get("run_id")
+
+    @property
+    def run_url(self) -> str | None:
+        """Where a browser shows the sweep's run; None until the store has it."""
+        return self._parent.get("url")
+
+    @property
+    def lane(self) -> str | None:
+        """``bulk`` or ``public``; None until the store is open."""
+        return self._parent.get("lane")
+
+    @property
+    def away(self) -> str | None:
+        """Why the store cannot be reached just now; None where it can."""
+        return self._away
+
+    @property
+    def fatal(self) -> str | None:
+        """Why nothing will ever be recorded, such as a deleted experiment; None where it may."""
+        return self._fatal
+
+    def run_ids(self) -> dict[str, str]:
+        """Trial key -> run id of every trial that is recorded by now."""
+        found = recorded(self._folder)
+        return {} if found is None else dict(found.run_ids)
+
+    def drain(
+        self, *, patience_s: float = PATIENCE_S, progress: Progress = lambda done, behind: None
+    ) -> Level:
+        """Waits until all of the ledger is in the store; gives up after so long without progress.
+
+        ``progress`` is told how many trials are recorded, and how many are not yet.
+        """
+        self._level = None
+        return self._await({"command": "drain"}, "_level", patience_s, progress)
+
+    def finish(
+        self,
+        status: str | None,
+        *,
+        ended_at: float | None = None,
+        patience_s: float = PATIENCE_S,
+        progress: Progress = lambda done, behind: None,
+    ) -> Level:
+        """Gives the sweep's run its final state, with the files that the folder has by now.
+
+        Without a status, the one that the summary or the ledger's last session tells.
+        """
+        self._finished = None
+        command = {"command": "finish", "status": status, "ended_at": ended_at}
+        return self._await(command, "_finished", patience_s, progress)
+
+    def close(self) -> None:
+        """Ends the recorder, whatever it is doing; what is not recorded yet stays in the ledger."""
+        self._send({"command": "quit"})
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+        try:
+            self._process.wait(_CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._hearing.join(_CLOSING_S)
+        self._log.close()
+        log = self._folder / LOG_FILE
+        if log.exists() and log.stat().st_size == 0:
+            log.unlink(missing_ok=True)
+
+    # -- inside
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        self._log = (self._folder / LOG_FILE).open("a", encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "finrag_eval.record.recorder", str(self._folder.absolute())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is the driver's to hear
+        )
+        assert process.stdin is not None
+        self._pipe = process.stdin
+        self._process = process
+        self._hearing = threading.Thread(
+            target=self._hear, args=(process,), daemon=True, name="recorder"
+        )
+        self._hearing.start()
+        self._send(self._start)
+        return process
+
+    def _send(self, command: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._pipe.write(json.dumps(command) + "\n")
+            self._pipe.flush()
+
+    def _hear(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as events:
+            for line in events:
+                with contextlib.suppress(ValueError):
+                    self._note(json.loads(line))
+        with self._changed:
+            self._changed.notify_all()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        said: str | None = None
+        with self._changed:
+            match event.pop("event", None):
+                case "parent":
+                    self._parent = event
+                case "progress":
+                    if event["recorded"] != self._recorded:
+                        self._heard_at = time.monotonic()
+                    self._recorded, self._behind = event["recorded"], event["behind"]
+                case "level":
+                    self._level = event
+                case "finished":
+                    self._finished = event
+                case "fatal":
+                    self._fatal = event["reason"]
+                    said = f"nothing is being recorded in MLflow: {self._fatal}"
+                case "notice":
+                    said = event["text"]
+                case "away":
+                    if self._away is None:
+                        said = (
+                            f"the tracking store is away ({event['reason']}); "
+                            "answers go into the ledger, and recording is tried again"
+                        )
+                    self._away = event["reason"]
+                case "back":
+                    self._away = None
+                    self._heard_at = time.monotonic()
+                    said = "the tracking store is back"
+            self._changed.notify_all()
+        if said is not None:
+            self._on_notice(said)
+
+    def _await(
+        self, command: Mapping[str, Any], answer: str, patience_s: float, progress: Progress
+    ) -> Level:
+        self._heard_at = time.monotonic()
+        self._send(command)
+        while True:
+            with self._changed:
+                if getattr(self, answer) is None and self._fatal is None:
+                    self._changed.wait(_WAIT_S)
+                told = getattr(self, answer)
+            progress(self._recorded, self._behind)
+            if told is not None:
+                self._recorded, self._behind = told["recorded"], told["behind"]
+                progress(self._recorded, self._behind)
+                return self._as_level(told["level"], told["reason"])
+            if self._fatal is not None:
+                return self._as_level(False, self._fatal)
+            if self._process.poll() is not None and not self._hearing.is_alive():
+                if self._restarts >= _RESTARTS:
+                    code = self._process.returncode
+                    why = f"the recorder ended with code {code}, see {LOG_FILE}"
+                    return self._as_level(False, why)
+                self._restart(command)
+            if time.monotonic() - self._heard_at > patience_s:
+                why = self._away or f"no progress within {patience_s:.0f} s"
+                return self._as_level(False, why)
+
+    def _restart(self, command: Mapping[str, Any]) -> None:
+        self._restarts += 1
+        self._on_notice("the recorder died; it is started again")
+        self._log.close()
+        self._heard_at = time.monotonic()
+        self._spawn()
+        self._send(command)
+
+    def _as_level(self, is_level: bool, reason: str | None) -> Level:
+        return Level(is_level=is_level, recorded=self._recorded, behind=self._behind, reason=reason)
+
+
+def sync_sweep(
+    folder: Path,
+    uri: str,
+    *,
+    experiment: str | None = None,
+    between: Callable[[RecorderHandle], None] = lambda handle: None,
+    patience_s: float = PATIENCE_S,
+    on_notice: Notice = lambda text: None,
+    progress: Progress = lambda done, behind: None,
+) -> Level:
+    """Brings the store level with the ledger: one run a trial, whole, and none RUNNING.
+
+    Compares the whole store with the ledger, so it may be run at any time and any number of
+    times. ``between`` is called once all trials are recorded, to write the sweep's files again.
+    """
+    with RecorderHandle.start(
+        folder, uri=uri, experiment=experiment, verify=True, on_notice=on_notice
+    ) as handle:
+        level = handle.drain(patience_s=patience_s, progress=progress)
+        if not level.is_level and handle.parent_run_id is None:
+            return level
+        between(handle)
+        ended = handle.finish(None, patience_s=patience_s, progress=progress)
+        return ended if level.is_level else level
