@@ -93,10 +93,11 @@ class _Tally:
 
     def problems(self) -> list[Problem]:
         more = self.count - len(self._first)
+        in_order = sorted(self._first, key=lambda problem: problem.line or 0)
         if not more:
-            return self._first
+            return in_order
         message = f"{more:,} more problems like these"
-        return [*self._first, Problem(file=self._file, message=message, fix="mend these first")]
+        return [*in_order, Problem(file=self._file, message=message, fix="mend these first")]
 
 
 _PLAIN_BY_ENDING: Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
@@ -164,11 +165,11 @@ def _tell_wrongs(
 
 
 def _are_there(columns: Mapping[str, str], names: list[str], tally: _Tally) -> bool:
-    for field, column in columns.items():
-        if column not in names:
-            message = f"there is no column '{column}' for {field}"
-            tally.tell(None, message, did_you_mean(column, names), "columns")
-    return tally.count == 0
+    missing = {field: column for field, column in columns.items() if column not in names}
+    for field, column in missing.items():
+        message = f"there is no column '{column}' for {field}"
+        tally.tell(None, message, did_you_mean(column, names), "columns")
+    return not missing
 
 
 class _Choice:
