@@ -18,7 +18,8 @@ from finrag_eval.money import exact_sum
 #: What is noted as the error of a call whose session ended before the call was settled.
 NEVER_SETTLED = "NeverSettled"
 
-#: Attempts of one session that were paid for, and that no outcome or scoring came of.
+#: Attempts of one session that were paid for, and that no outcome or scoring came of. (A session
+#: answers a trial once, and scores it once.)
 _ORPHANS = """
     SELECT a.attempt FROM attempts a
     WHERE a.session = :session AND a.trial_key IS NOT NULL AND a.orphan = 0
@@ -117,7 +118,7 @@ def close_books(connection: sqlite3.Connection, session: int, now: float) -> Non
     """
     connection.execute(
         "UPDATE attempts SET state = 'wasted', billed_usd = reserved_usd, settled_at = ?, "
-        "error_type = ? WHERE session = ? AND state = 'open'",
+        "error_type = ?, orphan = trial_key IS NOT NULL WHERE session = ? AND state = 'open'",
         (now, NEVER_SETTLED, session),
     )
     connection.execute(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,24 @@ class SweepListing:
     def is_finished(self) -> bool:
         """Whether there is nothing to go on with: it ended with code 0, 4 or 6, or is pruned."""
         return self.is_pruned or self.exit_code in _FINISHED_CODES
+
+    def as_json(self) -> dict[str, Any]:
+        """The listing for machines: instants in ISO 8601 with ``Z``, USD as a number."""
+        return {
+            "sweep_id": self.sweep_id,
+            "name": self.name,
+            "status": self.status,
+            "trials_planned": self.trials_planned,
+            "trials_succeeded": self.succeeded,
+            "trials_failed": self.failed,
+            "spent_usd": float(self.spent_usd),
+            "started_at": _iso(self.started_at),
+            "ended_at": _iso(self.ended_at),
+            "exit_code": self.exit_code,
+            "running_pid": self.running_pid,
+            "is_pruned": self.is_pruned,
+            "problem": self.problem,
+        }
 
 
 def listing_of(folder: Path) -> SweepListing:
@@ -148,3 +166,9 @@ def _unreadable(folder: Path, problem: str) -> SweepListing:
 
 def _instant(text: str | None) -> float | None:
     return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
+def _iso(instant: float | None) -> str | None:
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="seconds")[:-6] + "Z"

@@ -38,6 +38,9 @@ class Pruned:
     sweep_id: str
     freed_bytes: int
 
+    def __str__(self) -> str:
+        return f"{self.sweep_id} ({self.freed_bytes / 1e6:.1f} MB)"
+
 
 def list_sweeps(results_folder: Path) -> list[SweepListing]:
     """All sweeps of the folder, newest first; none where there is no such folder."""

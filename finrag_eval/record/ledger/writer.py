@@ -80,10 +80,10 @@ class Ledger:
         ``redact`` names the texts (``answer``, ``context``) that are never written. Raises
         SweepInUse, LedgerUnreadable and, on a full or read-only disk, LedgerUnwritable.
         """
+        if not (folder / connections.LEDGER_FILE).is_file():
+            raise connections.no_ledger(folder)
         try:
             lock = SweepLock.acquire(folder)
-        except FileNotFoundError:
-            raise connections.no_ledger(folder) from None
         except OSError as error:
             raise _unwritable(folder, error) from error
         try:
