@@ -265,7 +265,7 @@ def _limits(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
         if key not in keys and _is_whole(content, "models", "scorers"):
             message = f"'{key}' is not a model of this sweep"
             yield written.problem(("limits", key), message, did_you_mean(key, keys))
-        elif not limit and not any(written.has(("limits", key, rate)) for rate in ("rpm", "tpm")):
+        elif not limit and not written.root.content["limits"].content[key].content:
             yield written.problem(("limits", key), "limits nothing", "write rpm, tpm or both")
 
 

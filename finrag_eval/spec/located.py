@@ -99,6 +99,12 @@ def read_yaml(path: Path, what: str, problems: list[Problem]) -> Value | None:
     return None if value is None else as_mapping(value, what, problems)
 
 
+def dump_yaml(data: Any) -> str:
+    """Plain data as YAML text, keys in their order."""
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return text
+
+
 def as_mapping(value: Value, what: str, problems: list[Problem]) -> Value | None:
     """The value where it is a mapping; else None and a problem."""
     if value.kind == "mapping":

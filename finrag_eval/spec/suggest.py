@@ -9,11 +9,17 @@ _LISTED = 15
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name most like ``name``; None where none is like it by ``cutoff`` (difflib)."""
+    """The known name most like ``name``; None where none is like it by ``cutoff`` (difflib).
+
+    A name that differs in case alone comes first, then the one name that this is the beginning of.
+    """
     names = sorted(known)
     folded = {other.casefold(): other for other in reversed(names)}
     if name.casefold() in folded:
         return folded[name.casefold()]
+    longer = [other for other in names if len(name) > 2 and other.startswith(name)]
+    if len(longer) == 1:
+        return longer[0]
     close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return close[0] if close else None
 
