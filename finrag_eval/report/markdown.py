@@ -52,7 +52,7 @@ def _section(title: str, body: str) -> str:
 
 def _finding(finding: Finding) -> str:
     lines = [f"- **{markdown_safe(finding.cell)}** {markdown_safe(finding.title)}"]
-    lines += [f"  - {markdown_safe(sentence)}" for sentence in finding.sentences]
+    lines += [f"  - {markdown_safe(one.sentence)}" for one in finding.statements]
     return "\n".join(lines)
 
 

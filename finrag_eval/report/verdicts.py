@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from finrag_eval.report.figures import (
+    MISSING,
     change,
     count,
     is_missing,
@@ -28,6 +29,35 @@ from finrag_eval.report.sheet import CellFigures, ComparisonFigures, Sheet
 Tone = Literal["better", "worse", "equivalent", "mixed", "inconclusive", "plain"]
 
 
+_MOST_DESCRIBED = 12
+_ORDER: tuple[Tone, ...] = (
+    "better",
+    "mixed",
+    "equivalent",
+    "inconclusive",
+    "plain",
+    "worse",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One figure of a cell: metric, amount, verdict, its 95% interval, and what it rests on."""
+
+    metric: str
+    amount: str
+    verdict: str
+    interval: str
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        """``numeric: better, +0.153, 95% interval ...`` as one sentence."""
+        interval = f"95% interval {self.interval}" if self.interval else ""
+        parts = (self.verdict, self.amount, interval, self.detail)
+        return f"{self.metric}: {', '.join(part for part in parts if part)}."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What is to be said about one cell; ``tone`` is for its mark, the words say it all."""
@@ -35,7 +65,7 @@ class Finding:
     cell: str
     tone: Tone
     title: str
-    sentences: tuple[str, ...]
+    statements: tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +179,13 @@ def _gate_clause(sheet: Sheet) -> str:
 
 
 def _compared(sheet: Sheet) -> tuple[Finding, ...]:
+    """A finding per candidate, what decides first: better, mixed, equal, undecided, worse."""
     candidates = dict.fromkeys(one.candidate for one in sheet.comparisons)
-    return tuple(
+    findings = [
         _finding(sheet, name, [one for one in sheet.comparisons if one.candidate == name])
         for name in candidates
-    )
+    ]
+    return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.tone)))
 
 
 def _finding(sheet: Sheet, name: str, comparisons: list[ComparisonFigures]) -> Finding:
@@ -169,9 +201,9 @@ def _finding(sheet: Sheet, name: str, comparisons: list[ComparisonFigures]) -> F
         "plain": "was compared by cost and time alone",
     }
     cells = {cell.name: cell for cell in sheet.cells}
-    sentences = [_score_sentence(one, cells) for one in scores]
-    sentences += [_resource_sentence(one, cells) for one in others]
-    return Finding(cell=name, tone=tone, title=titles[tone], sentences=tuple(sentences))
+    statements = [_score_statement(one) for one in scores]
+    statements += [_resource_statement(one, cells) for one in others]
+    return Finding(cell=name, tone=tone, title=titles[tone], statements=tuple(statements))
 
 
 def _tone(scores: Iterable[ComparisonFigures]) -> Tone:
@@ -186,28 +218,28 @@ def _tone(scores: Iterable[ComparisonFigures]) -> Tone:
     return "equivalent" if verdicts == {"equivalent"} else "inconclusive"
 
 
-def _score_sentence(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
-    before, after = (_mean_score(cells, name, one.label) for name in (one.baseline, one.candidate))
-    means = (
-        "" if is_missing(before) or is_missing(after) else f" ({score(before)} → {score(after)})"
-    )
-    return (
-        f"{one.label}: {one.verdict}, {change(one.delta)}{means}, {_interval(one)}, "
-        f"{_evidence(one)}{_open_question(one)}."
+def _score_statement(one: ComparisonFigures) -> Statement:
+    return Statement(
+        metric=one.label,
+        amount=change(one.delta),
+        verdict=one.verdict,
+        interval=_ends(change(one.low), change(one.high)),
+        detail=f"{_evidence(one)}{_open_question(one)}",
     )
 
 
-def _resource_sentence(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
+def _resource_statement(one: ComparisonFigures, cells: dict[str, CellFigures]) -> Statement:
     nouns = {"cost_usd": "cost", "latency_total_seconds": "time to an answer"}
-    noun = nouns.get(one.metric, one.metric)
-    figures = _resource_figures(one, cells)
-    amount = (
-        f"{ratio(one.ratio)} the baseline's (95% interval {ratio(one.ratio_low)} to "
-        f"{ratio(one.ratio_high)})"
-        if not is_missing(one.ratio)
-        else f"{change(one.delta)} ({_interval(one)})"
+    has_ratio = not is_missing(one.ratio)
+    ends = (one.ratio_low, one.ratio_high) if has_ratio else (one.low, one.high)
+    write = ratio if has_ratio else change
+    return Statement(
+        metric=nouns.get(one.metric, one.metric),
+        amount=ratio(one.ratio) if has_ratio else change(one.delta),
+        verdict=one.verdict,
+        interval=_ends(write(ends[0]), write(ends[1])),
+        detail=f"{_resource_figures(one, cells)}{_evidence(one)}",
     )
-    return f"{noun}: {one.verdict}, {amount}{figures}, {_evidence(one)}."
 
 
 def _resource_figures(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
@@ -216,22 +248,15 @@ def _resource_figures(one: ComparisonFigures, cells: dict[str, CellFigures]) -> 
         return ""
     if one.metric == "cost_usd":
         pair = [money(cell.cost.get("per_1000_queries")) for cell in (before, after)]
-        return f"; {pair[0]} → {pair[1]} per 1,000 questions"
+        return f"{pair[0]} → {pair[1]} per 1,000 questions; "
     if one.metric == "latency_total_seconds":
         pair = [seconds(cell.latency.get("p50")) for cell in (before, after)]
-        return f"; median {pair[0]} → {pair[1]}"
+        return f"median {pair[0]} → {pair[1]}; "
     return ""
 
 
-def _mean_score(cells: dict[str, CellFigures], cell: str, name: str) -> float | None:
-    figures = cells[cell].scores.get(name) if cell in cells else None
-    return None if figures is None else figures.mean
-
-
-def _interval(one: ComparisonFigures) -> str:
-    if is_missing(one.low) or is_missing(one.high):
-        return "no interval"
-    return f"95% interval {change(one.low)} to {change(one.high)}"
+def _ends(low: str, high: str) -> str:
+    return "" if MISSING in (low, high) else f"{low} to {high}"
 
 
 def _evidence(one: ComparisonFigures) -> str:
@@ -253,32 +278,45 @@ def _open_question(one: ComparisonFigures) -> str:
         if one.queries_needed
         else ""
     )
-    return f"; a true difference under {score(one.mde)} is likely to be missed{needed}"
+    return f"; true differences under {score(one.mde)} are easily missed{needed}"
 
 
 def _described(sheet: Sheet) -> tuple[Finding, ...]:
-    """A line per cell where nothing was compared: its figures, and no word on a winner."""
+    """A finding per cell where nothing was compared: its figures, and no word on a winner."""
     return tuple(
         Finding(
-            cell=cell.name, tone="plain", title=_answered(cell), sentences=(_cell_sentence(cell),)
+            cell=cell.name,
+            tone="plain",
+            title=f"answered {count(cell.succeeded)} of {count(cell.trials)}",
+            statements=tuple(_cell_statements(cell)),
         )
-        for cell in sheet.cells[:12]
+        for cell in sheet.cells[:_MOST_DESCRIBED]
     )
 
 
-def _answered(cell: CellFigures) -> str:
-    return f"answered {count(cell.succeeded)} of {count(cell.trials)}"
-
-
-def _cell_sentence(cell: CellFigures) -> str:
-    parts = [
-        f"{one.name} {score(one.mean)}"
-        + ("" if is_missing(one.low) else f" (95% interval {score(one.low)} to {score(one.high)})")
-        for one in cell.scores.values()
-    ]
-    parts.append(f"{money(cell.cost.get('per_1000_queries'))} per 1,000 questions")
-    parts.append(f"median {seconds(cell.latency.get('p50'))} to an answer")
-    return ", ".join(parts) + "."
+def _cell_statements(cell: CellFigures) -> Iterable[Statement]:
+    for one in cell.scores.values():
+        yield Statement(
+            metric=one.name,
+            amount=score(one.mean),
+            verdict="",
+            interval=_ends(score(one.low), score(one.high)),
+            detail=plural(one.n, "answer"),
+        )
+    yield Statement(
+        metric="cost",
+        amount=money(cell.cost.get("per_1000_queries")),
+        verdict="",
+        interval="",
+        detail="per 1,000 questions",
+    )
+    yield Statement(
+        metric="time to an answer",
+        amount=seconds(cell.latency.get("p50")),
+        verdict="",
+        interval="",
+        detail=f"median; 95th percentile {seconds(cell.latency.get('p95'))}",
+    )
 
 
 # ---- cautions

@@ -1,0 +1,100 @@
+"""matplotlib drawings as SVG that takes its colours and its type from the page.
+
+Enters: a drawing function. Leaves: inline SVG. Colours are drawn as placeholders and replaced by
+CSS variables, so that one drawing serves light and dark; text stays text. matplotlib is imported
+here, late, and its global state is not touched.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Colours of a drawing, by the CSS variable that takes their place.
+INK, MUTED, LINE, PAPER, WASH = "#010101", "#010102", "#010103", "#010104", "#010105"
+#: How many models have a colour of their own; more share them.
+MODEL_COLOURS = 8
+_WASTED, _JUDGE, _RETRIEVAL = "#010106", "#010107", "#010108"
+PURPOSES = {"judge": _JUDGE, "retrieval": _RETRIEVAL, "wasted": _WASTED}
+
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    PAPER: "var(--card)",
+    WASH: "var(--wash)",
+    _WASTED: "var(--bad)",
+    _JUDGE: "var(--judge)",
+    _RETRIEVAL: "var(--retrieval)",
+} | {f"#0101{16 + at:02x}": f"var(--model-{at})" for at in range(MODEL_COLOURS)}
+
+_PLACEHOLDER = re.compile("|".join(_VARIABLES))
+_FAMILY = re.compile(r" font-family: [^;\"]*;?")
+_GROUP = re.compile(r'<g id="[^"]*"')
+_PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+_DROPPED = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
+_SIZE = re.compile(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>')
+_INCHES_PER_PIXEL = 1 / 72
+
+
+def model_colour(number: int) -> str:
+    """The placeholder of the model with that number."""
+    return f"#0101{16 + number % MODEL_COLOURS:02x}"
+
+
+def drawn(name: str, width: int, height: int, draw: Callable[[Axes], None]) -> str:
+    """SVG of what ``draw`` puts on one pair of axes, ``width`` x ``height`` CSS pixels.
+
+    ``name`` keeps the ids of two drawings apart. The SVG scales with its box and is hidden from
+    screen readers: the page gives the same figures in words or as a table. Glyphs that matplotlib's
+    own font lacks are the browser's affair.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+        matplotlib.rcParams["svg.fonttype"] = "none"
+        matplotlib.rcParams["svg.hashsalt"] = name
+        matplotlib.rcParams["text.parse_math"] = False
+        figure = Figure(
+            figsize=(width * _INCHES_PER_PIXEL, height * _INCHES_PER_PIXEL), layout="constrained"
+        )
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        _dress(axes)
+        draw(axes)
+        page = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(page, format="svg", transparent=True, metadata=nothing)
+    return _inlined(page.getvalue(), width, height)
+
+
+def _dress(axes: Axes) -> None:
+    """Quiet axes: a hairline below, no frame, muted labels."""
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(which="both", length=0, colors=MUTED, labelsize=11.5, pad=6)
+    axes.set_axisbelow(True)
+    axes.xaxis.label.set_color(MUTED)
+    axes.yaxis.label.set_color(MUTED)
+
+
+def _inlined(svg: str, width: int, height: int) -> str:
+    body = _DROPPED.sub("", _PROLOGUE.sub("", svg))
+    body = _SIZE.sub(
+        f'<svg viewBox="\\1" width="{width}" height="{height}" aria-hidden="true" '
+        'focusable="false">',
+        body,
+        count=1,
+    )
+    body = _GROUP.sub("<g", _FAMILY.sub("", body))
+    return _PLACEHOLDER.sub(lambda hit: _VARIABLES[hit[0]], body)

@@ -1,0 +1,234 @@
+"""Trials packed for a page: a light table of all of them, and a sealed pack per query.
+
+Enters: the trials that a page can open. Leaves: plain data for the table, and for each query a
+zlib-compressed, base64-encoded JSON document with every text of its trials, each text once. A
+browser unpacks one when a trial is opened, so that a page of many megabytes of text starts with
+a few hundred kilobytes; and base64 cannot hold anything that a browser would run.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from finrag_eval.domain import Score
+from finrag_eval.report.context_view import split_context
+from finrag_eval.report.figures import MISSING, count, money, plain, seconds
+from finrag_eval.report.safe_text import one_line, safe_link
+from finrag_eval.report.sample import OTHER_CHARS, cut
+from finrag_eval.report.trial_view import TrialView
+
+_COMPRESSION = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A JSON-able ``table``, and base64 texts: ``packs``, one per query, and ``prompts``."""
+
+    table: Mapping[str, Any]
+    packs: tuple[str, ...]
+    prompts: str
+
+
+@dataclass(slots=True)
+class _Texts:
+    """Texts by number, each kept once."""
+
+    texts: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def number(self, text: str | None) -> int | None:
+        if text is None:
+            return None
+        if text not in self.numbers:
+            self.numbers[text] = len(self.texts)
+            self.texts.append(text)
+        return self.numbers[text]
+
+
+def pack(trials: Sequence[TrialView], cell_names: Sequence[str]) -> Packed:
+    """The trials as a table and packs; ``cell_names`` gives the order of the cells."""
+    order = {name: at for at, name in enumerate(cell_names)}
+    by_query: dict[str, list[TrialView]] = {}
+    for one in trials:
+        by_query.setdefault(one.query_id, []).append(one)
+    score_names = tuple(dict.fromkeys(score.name for one in trials for score in one.scores))
+    prompts = _Texts()
+    queries: list[dict[str, Any]] = []
+    rows: list[list[Any]] = []
+    packs: list[str] = []
+    for query_number, query_id in enumerate(sorted(by_query)):
+        asked = sorted(by_query[query_id], key=lambda one: (one.repeat, order.get(one.cell, 0)))
+        first_row = len(rows)
+        queries.append(_query(asked[0]))
+        rows += [_row(one, order, query_number, score_names) for one in asked]
+        packs.append(_sealed(_query_pack(asked, first_row, prompts)))
+    table = {"scores": score_names, "queries": queries, "trials": rows}
+    return Packed(table=table, packs=tuple(packs), prompts=_sealed(prompts.texts))
+
+
+def _query(one: TrialView) -> dict[str, Any]:
+    """What the table shows and searches of a question."""
+    return {
+        "id": one.query_id,
+        "text": one_line(one.question, 240),
+        "difficulty": one.difficulty or "",
+        "tickers": list(one.tickers),
+        "tags": [*one.tags, *([one.answer_type] if one.answer_type else [])],
+    }
+
+
+def _row(
+    one: TrialView, order: Mapping[str, int], query: int, score_names: Sequence[str]
+) -> list[Any]:
+    """One table row: numbers to sort by beside the text to show."""
+    values = {score.name: score.value for score in one.scores}
+    preview = one.answer if one.status == "success" else f"{one.error_type}: {one.error_message}"
+    return [
+        order.get(one.cell, 0),
+        query,
+        one.repeat,
+        1 if one.status == "success" else 0,
+        [values.get(name) for name in score_names],
+        None if one.cost_usd is None else float(one.cost_usd),
+        money(one.cost_usd),
+        one.latency_total_seconds,
+        plain(one.latency_total_seconds),
+        one.output_tokens,
+        count(one.output_tokens),
+        one.error_type or "",
+        one_line(preview or "", 140),
+    ]
+
+
+def _query_pack(trials: Sequence[TrialView], first_row: int, prompts: _Texts) -> dict[str, Any]:
+    texts = _Texts()
+    details = {str(first_row + at): _details(one, texts, prompts) for at, one in enumerate(trials)}
+    return {"trials": details, "texts": texts.texts}
+
+
+def _details(one: TrialView, texts: _Texts, prompts: _Texts) -> dict[str, Any]:
+    """All that an opened trial shows; long texts by number."""
+    return {
+        "run": one.run_name,
+        "url": safe_link(one.run_url),
+        "question": texts.number(one.question),
+        "expected": texts.number(one.expected),
+        "refuse": one.should_refuse,
+        "answer": texts.number(one.answer),
+        "error": _error(one, texts),
+        "scores": [_score(score) for score in one.scores],
+        "figures": _figures(one),
+        "facts": _facts(one),
+        "context": _context(one.context, texts),
+        "system": prompts.number(one.system_prompt),
+        "template": prompts.number(one.query_template),
+    }
+
+
+def _error(one: TrialView, texts: _Texts) -> dict[str, Any] | None:
+    if one.status == "success":
+        return None
+    return {
+        "type": one.error_type or "unknown",
+        "stage": one.stage or "",
+        "message": one.error_message or "",
+        "traceback": texts.number(one.traceback),
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    """A score's value, or in words why it has none, with what the scorer gave as its reasons."""
+    note = score.error and f"the scorer failed: {score.error}"
+    return {
+        "name": score.name,
+        "value": None if score.value is None else f"{score.value:g}",
+        "note": cut(note or score.unscored or "", OTHER_CHARS)[0],
+        "why": [[str(key), _reason(value)] for key, value in score.explanation.items()],
+    }
+
+
+def _reason(value: Any) -> str:
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, float):
+        is_readable = value == 0 or 1e-4 <= abs(value) < 1e15
+        text = f"{value:,.6f}".rstrip("0").rstrip(".") if is_readable else f"{value:g}"
+    else:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    return cut(text, OTHER_CHARS)[0]
+
+
+def _figures(one: TrialView) -> list[list[str]]:
+    """Labels and texts of the trial's figures, in the order of reading.
+
+    Cache tokens, retries and costs beside the answer's are left out where they are 0.
+    """
+    caches = {"cache read": one.cache_read_tokens, "cache write": one.cache_write_tokens}
+    rows = [
+        ["cost", money(one.cost_usd)],
+        ["tokens in", count(one.input_tokens)],
+        ["tokens out", count(one.output_tokens)],
+        *([label, count(tokens)] for label, tokens in caches.items() if tokens),
+        ["time to answer", seconds(one.latency_total_seconds)],
+        ["retrieval", seconds(one.latency_retrieval_seconds)],
+        ["model", seconds(one.latency_llm_seconds)],
+        ["waited for limits", seconds(one.latency_wait_seconds)],
+        *([["retries", count(one.retries)]] if one.retries else []),
+        ["KPI matches", count(one.kpi_matches_count)],
+        ["passages", count(one.rag_chunks_count)],
+        ["stop reason", one.stop_reason or MISSING],
+    ]
+    extra = {
+        "judge cost": one.judge_cost_usd,
+        "retrieval cost": one.retrieval_cost_usd,
+        "wasted": one.wasted_usd,
+        "saved by reuse": one.saved_usd,
+    }
+    return rows + [[label, money(usd)] for label, usd in extra.items() if usd]
+
+
+def _facts(one: TrialView) -> list[list[str]]:
+    """Labels and texts of what names the trial; what is not known is left out."""
+    started = None
+    if one.started_at is not None:
+        started = datetime.fromtimestamp(one.started_at, UTC).strftime("%Y-%m-%d %H:%M:%S Z")
+    facts: list[list[str | None]] = [
+        ["run", one.run_name],
+        ["run id", one.run_id],
+        ["trial key", one.trial_key],
+        ["repeat", str(one.repeat)],
+        ["started", started],
+        ["reused from", one.reused_from],
+        ["difficulty", one.difficulty],
+        ["answer type", one.answer_type],
+        ["tickers", ", ".join(one.tickers)],
+        ["years", ", ".join(str(year) for year in one.years)],
+        ["tags", ", ".join(one.tags)],
+    ]
+    facts += [[str(key), _reason(value)] for key, value in one.more.items()]
+    return [[label, text] for label, text in facts if label and text]
+
+
+def _context(context: str | None, texts: _Texts) -> dict[str, Any] | None:
+    if context is None:
+        return None
+    parts = split_context(context)
+    return {
+        "kpi": texts.number(parts.kpi),
+        "passages": [[heading, texts.number(text)] for heading, text in parts.passages],
+        "other": texts.number(parts.other),
+        "chars": f"{len(context):,}",
+    }
+
+
+def _sealed(value: Any) -> str:
+    """The value as JSON, compressed (zlib) and in base64."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    packed = zlib.compress(text.encode("utf-8", "replace"), _COMPRESSION)
+    return base64.b64encode(packed).decode("ascii")

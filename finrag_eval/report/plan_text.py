@@ -1,0 +1,150 @@
+"""What ``plan`` prints: matrix, cells with ranges, money, time, and what can be found out.
+
+Enters: the plan report. Leaves: text that fits the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finrag_eval.report.figures import count, money, plural, score, seconds
+from finrag_eval.report.grid import Column, Paint, grid, wrapped
+
+Report = Mapping[str, Any]
+
+
+def plan_text(report: Report, *, width: int = 80) -> str:
+    """The plan for people."""
+    blocks = [
+        _matrix(report),
+        "\n".join(_cells(report, width)),
+        *(wrapped(line, width) for line in _money(report)),
+        *(wrapped(line, width) for line in _time(report)),
+        *(wrapped(line, width) for line in _power(report)),
+    ]
+    return "\n".join(block for block in blocks if block)
+
+
+def _matrix(report: Report) -> str:
+    matrix = report["matrix"]
+    lines = [
+        f"{report['sweep']}: {plural(len(matrix['models']), 'model')} x "
+        f"{plural(len(matrix['prompts']), 'prompt version')} x "
+        f"{plural(matrix['queries'], 'query', 'queries')} x "
+        f"{plural(matrix['repeats'], 'repeat')} = {plural(matrix['trials'], 'trial')}"
+    ]
+    if matrix["recorded"]:
+        where = f" by {report['continues']}" if report["continues"] else ""
+        lines.append(
+            f"{count(matrix['recorded'])} of them are answered already{where}; "
+            f"{count(matrix['left'])} are left"
+        )
+    if report["measured_share_of_queries"] < 1:
+        lines.append(
+            f"prompts of {report['measured_share_of_queries']:.0%} of the queries were measured "
+            "(a seeded sample; --every-query measures all)"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _cells(report: Report, width: int) -> Iterator[str]:
+    columns = [
+        Column(title="cell", is_name=True),
+        Column(title="trials"),
+        Column(title="tokens in"),
+        Column(title="out"),
+        Column(title="USD"),
+        Column(title="5% to 95%"),
+        Column(title="at worst"),
+    ]
+    rows = [
+        [
+            cell["cell"],
+            count(cell["trials"]),
+            count(round(cell["input_tokens"]["expected"])),
+            count(round(cell["output_tokens"]["expected"])),
+            money(cell["usd"]["expected"]),
+            _range(cell["usd"]),
+            money(cell["usd"]["worst"]),
+        ]
+        for cell in report["cells"]
+    ]
+    rows.append(
+        [
+            "all",
+            count(sum(cell["trials"] for cell in report["cells"])),
+            "",
+            "",
+            money(report["usd"]["expected"]),
+            _range(report["usd"]),
+            money(report["usd"]["worst"]),
+        ]
+    )
+    yield from grid(columns, rows, width, Paint())
+    yield ""
+    for words in dict.fromkeys(f"{cell['fitted_on']}" for cell in report["cells"]):
+        own = [cell["model_key"] for cell in report["cells"] if cell["fitted_on"] == words]
+        yield f"fitted on {words}: {', '.join(dict.fromkeys(own))}"
+    held = report["calibration"]
+    if held["sweeps"]:
+        yield (
+            f"earlier estimates: the truth was inside the range in {held['inside_range']} of "
+            f"{plural(held['sweeps'], 'sweep')}"
+        )
+    yield ""
+
+
+def _money(report: Report) -> Iterator[str]:
+    budget = report["budget"]
+    if any(cell["cost_basis"] == "rehearsal" for cell in report["cells"]):
+        yield (
+            "Rehearsal models bill nothing: their USD are what the same tokens would cost at the "
+            "prices they name."
+        )
+    if budget["max_usd"] is None:
+        yield "No budget.max_usd is set: nothing bounds the cost but the worst case."
+        return
+    cap = money(budget["max_usd"])
+    if budget["covers_worst"]:
+        yield f"The budget of {cap} covers the worst case."
+    elif budget["covers_expected"]:
+        yield (
+            f"The budget of {cap} covers what is expected, and at worst "
+            f"{count(budget['trials_covered_worst'])} trials; the sweep stops before it passes."
+        )
+    else:
+        yield (
+            f"The budget of {cap} covers about {count(budget['trials_covered_expected'])} trials "
+            f"(at worst {count(budget['trials_covered_worst'])}); the sweep stops before it passes."
+        )
+
+
+def _time(report: Report) -> Iterator[str]:
+    line = f"Time: about {seconds(report['seconds'])}, bound by {report['binds']}"
+    if report["seconds"] > report["seconds_without_limits"]:
+        line += f"; {seconds(report['seconds_without_limits'])} without limits"
+    yield line + "."
+
+
+def _power(report: Report) -> Iterator[str]:
+    power = report["power"]
+    if len(report["cells"]) < 2:
+        return
+    yield (
+        f"{plural(power['queries'], 'query', 'queries')} can find a difference of "
+        f"{score(power['mde'])} between two cells (80% power, "
+        f"{plural(power['comparisons'], 'comparison')}; spread {power['spread']:.2f}, "
+        f"{power['spread_from']})."
+    )
+    for gate in power["tight_gates"]:
+        yield f"warning: the gate '{gate}' is tighter than these queries can decide."
+    if found := power.get("detect"):
+        yield (
+            f"To find a difference of {found['delta']:g} takes "
+            f"{plural(found['queries_needed'], 'query', 'queries')}, about {money(found['usd'])}."
+        )
+
+
+def _range(usd: Mapping[str, Any]) -> str:
+    return f"{money(usd['low'])} to {money(usd['high'])}"

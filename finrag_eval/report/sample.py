@@ -1,0 +1,224 @@
+"""Which trials a page can open, and what is counted over all of them.
+
+Enters: trials, one at a time and in any order. Leaves: ``Gathered``: whole queries up to a
+limit, and tallies over every trial. Holds no more text than the page will.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import overload
+
+from finrag_eval.report.trial_view import TrialView
+
+#: Characters kept of one answer, one context and any other one text; the rest is cut, and said so.
+ANSWER_CHARS = 20_000
+CONTEXT_CHARS = 150_000
+OTHER_CHARS = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Retrieval:
+    """What retrieval found for one query, over all its trials."""
+
+    question: str
+    kpi: int | None = None
+    passages: int | None = None
+    trials: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class FailureKind:
+    """Trials that failed in one way: how many in which cell, and one message of theirs."""
+
+    stage: str
+    error_type: str
+    message: str
+    cells: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """The trials of a page (``kept``) and the tallies over all ``seen`` of them."""
+
+    kept: tuple[TrialView, ...]
+    seen: int
+    queries_kept: int
+    queries_seen: int
+    seed: int
+    latencies: dict[str, list[float]]
+    costs: dict[str, dict[str, Decimal]]
+    retrieval: dict[str, Retrieval]
+    failures: dict[tuple[str, str], FailureKind]
+
+    @property
+    def is_sample(self) -> bool:
+        return len(self.kept) < self.seen
+
+
+def gather(
+    trials: Iterable[TrialView], *, max_trials: int, max_chars: int, seed: int = 0
+) -> Gathered:
+    """Tallies over all trials, and the trials of as many whole queries as the limits allow.
+
+    Queries are drawn by a seeded hash of their id, so the same trials are kept in whatever order
+    they come, and every cell keeps the same queries. At least one query is kept.
+    """
+    tally = _Tally()
+    draw = _Draw(max_trials=max_trials, max_chars=max_chars, seed=seed)
+    for one in trials:
+        tally.add(one)
+        draw.offer(one)
+    kept = draw.kept()
+    return Gathered(
+        kept=kept,
+        seen=tally.seen,
+        queries_kept=len({one.query_id for one in kept}),
+        queries_seen=len(tally.retrieval),
+        seed=seed,
+        latencies=dict(tally.latencies),
+        costs={cell: dict(costs) for cell, costs in tally.costs.items()},
+        retrieval=tally.retrieval,
+        failures=tally.failures,
+    )
+
+
+class _Tally:
+    """Counts over every trial; Decimal sums are exact."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.latencies: defaultdict[str, list[float]] = defaultdict(list)
+        self.costs: defaultdict[str, defaultdict[str, Decimal]] = defaultdict(
+            lambda: defaultdict(Decimal)
+        )
+        self.retrieval: dict[str, Retrieval] = {}
+        self.failures: dict[tuple[str, str], FailureKind] = {}
+
+    def add(self, one: TrialView) -> None:
+        self.seen += 1
+        if one.status == "success" and one.latency_total_seconds is not None:
+            self.latencies[one.cell].append(one.latency_total_seconds)
+        costs = self.costs[one.cell]
+        costs["answers"] += one.cost_usd or Decimal(0)
+        costs["judge"] += one.judge_cost_usd
+        costs["retrieval"] += one.retrieval_cost_usd
+        costs["wasted"] += one.wasted_usd
+        self._retrieval(one)
+        if one.status == "failed":
+            self._failure(one)
+
+    def _retrieval(self, one: TrialView) -> None:
+        found = self.retrieval.setdefault(
+            one.query_id, Retrieval(question=cut(one.question, 300)[0])
+        )
+        found.trials += 1
+        found.failed += one.status == "failed"
+        found.kpi = _least(found.kpi, one.kpi_matches_count)
+        found.passages = _least(found.passages, one.rag_chunks_count)
+
+    def _failure(self, one: TrialView) -> None:
+        kind = (one.stage or "", one.error_type or "unknown")
+        if kind not in self.failures:
+            message = cut(one.error_message or "", 300)[0]
+            self.failures[kind] = FailureKind(stage=kind[0], error_type=kind[1], message=message)
+        self.failures[kind].cells[one.cell] += 1
+
+
+class _Draw:
+    """Keeps the queries of the lowest hashes as long as their trials fit the limits."""
+
+    def __init__(self, *, max_trials: int, max_chars: int, seed: int) -> None:
+        self._max_trials, self._max_chars, self._seed = max_trials, max_chars, seed
+        self._queries: dict[str, list[TrialView]] = {}
+        self._texts: dict[str, dict[str, int]] = {}
+        self._highest: list[tuple[int, str]] = []
+        self._hashes: dict[str, int] = {}
+        self._bar: int | None = None
+        self._trials = self._chars = 0
+
+    def offer(self, one: TrialView) -> None:
+        rank = self._rank(one.query_id)
+        if self._bar is not None and rank >= self._bar:
+            return
+        if one.query_id not in self._queries:
+            self._queries[one.query_id] = []
+            self._texts[one.query_id] = {}
+            heapq.heappush(self._highest, (-rank, one.query_id))
+        self._keep(_shortened(one))
+        while self._is_over() and len(self._queries) > 1:
+            self._drop_highest()
+
+    def kept(self) -> tuple[TrialView, ...]:
+        return tuple(one for trials in self._queries.values() for one in trials)
+
+    def _rank(self, query_id: str) -> int:
+        if query_id not in self._hashes:
+            digest = hashlib.sha256(f"{self._seed}:{query_id}".encode("utf-8", "replace")).digest()
+            self._hashes[query_id] = int.from_bytes(digest[:8])
+        return self._hashes[query_id]
+
+    def _keep(self, one: TrialView) -> None:
+        texts = self._texts[one.query_id]
+        self._queries[one.query_id].append(one)
+        self._trials += 1
+        for text in (one.answer, one.context, one.traceback):
+            if text and text not in texts:
+                texts[text] = len(text)
+                self._chars += len(text)
+
+    def _is_over(self) -> bool:
+        return self._trials > self._max_trials or self._chars > self._max_chars
+
+    def _drop_highest(self) -> None:
+        rank, query_id = heapq.heappop(self._highest)
+        self._bar = -rank
+        self._trials -= len(self._queries.pop(query_id))
+        self._chars -= sum(self._texts.pop(query_id).values())
+
+
+def cut(text: str, chars: int) -> tuple[str, int]:
+    """The text's first characters, and how many were left out."""
+    return (text, 0) if len(text) <= chars else (text[:chars], len(text) - chars)
+
+
+def _shortened(one: TrialView) -> TrialView:
+    """The trial with its long texts cut, each with a sentence that says so."""
+    return replace(
+        one,
+        question=_with_note(one.question, OTHER_CHARS),
+        expected=_with_note(one.expected, OTHER_CHARS),
+        answer=_with_note(one.answer, ANSWER_CHARS),
+        context=_with_note(one.context, CONTEXT_CHARS),
+        system_prompt=_with_note(one.system_prompt, CONTEXT_CHARS),
+        query_template=_with_note(one.query_template, CONTEXT_CHARS),
+        error_message=_with_note(one.error_message, OTHER_CHARS),
+        traceback=_with_note(one.traceback, OTHER_CHARS),
+    )
+
+
+@overload
+def _with_note(text: str, limit: int) -> str: ...
+
+
+@overload
+def _with_note(text: None, limit: int) -> None: ...
+
+
+def _with_note(text: str | None, limit: int) -> str | None:
+    if text is None or len(text) <= limit:
+        return text
+    start, left_out = cut(text, limit)
+    return f"{start}\n[cut here: {left_out:,} of {len(text):,} characters are not on this page]"
+
+
+def _least(known: int | None, value: int | None) -> int | None:
+    if value is None:
+        return known
+    return value if known is None else min(known, value)
