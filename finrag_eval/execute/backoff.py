@@ -23,10 +23,12 @@ class Patience:
     most: int | None = None
 
 
-#: A throttled call is tried up to 4 x max_attempts times, and waits for its model's pace besides:
-#: a longer cap would only leave one unlucky trial behind at the end of a sweep.
+#: A throttled call waits for its model's pace besides: a longer cap would only leave one unlucky
+#: trial behind at the end of a sweep. While the model takes other calls, throttling is contention,
+#: and a trial is patient; while it takes none, ``max_attempts`` is all it gets.
 _BY_CLASS: Mapping[str, Patience] = {
     "throttle": Patience(share=4.0, base_s=0.5, cap_s=8.0),
+    "starved": Patience(share=1.0, base_s=1.0, cap_s=30.0),
     "transient": Patience(share=1.0, base_s=0.5, cap_s=10.0),
 }
 _BY_ERROR: Mapping[str, Patience] = {
@@ -46,12 +48,19 @@ class Backoff:
         self._max_attempts = max_attempts
         self.seen: dict[str, int] = dict(seen or {})
 
-    def delay_after(self, fault: ModelFault) -> float | None:
-        """Seconds to wait before the next try; None where there is to be none."""
-        patience = _BY_ERROR.get(fault.error_type) or _BY_CLASS.get(fault.retry)
+    def delay_after(self, fault: ModelFault, *, is_starved: bool = False) -> float | None:
+        """Seconds to wait before the next try; None where there is to be none.
+
+        ``is_starved``: the model has taken no call of anyone since it began to throttle.
+        """
+        kind = fault.retry
+        if kind == "throttle" and is_starved:
+            kind = "starved"
+        patience = _BY_CLASS.get(kind)
+        if fault.error_type in _BY_ERROR:
+            kind, patience = fault.error_type, _BY_ERROR[fault.error_type]
         if patience is None:
             return None
-        kind = fault.error_type if fault.error_type in _BY_ERROR else fault.retry
         seen = self.seen[kind] = self.seen.get(kind, 0) + 1
         allowed = max(1, round(self._max_attempts * patience.share))
         if patience.most is not None:

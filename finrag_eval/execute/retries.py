@@ -37,14 +37,22 @@ class Called(Generic[T]):
     """What came of a call with all its attempts.
 
     ``answer`` is set, or ``refusal``, or ``fault`` alone; beside a refusal, ``fault`` is the last
-    attempt's. ``carried`` adds up everything the trial has been through.
+    attempt's. ``worst_usd`` is what one attempt reserves. ``carried`` adds up everything that the
+    trial has been through.
     """
 
     carried: Carried
+    worst_usd: Decimal
     answer: T | None = None
     cost_usd: Decimal = _NOTHING
     fault: ModelFault | None = None
     refusal: Refusal | None = None
+
+    @property
+    def final_fault(self) -> ModelFault | None:
+        """The fault that ends the trial; None where it may go on later, or was never sent."""
+        may_go_on = self.refusal not in (None, Refusal.MODEL_STOPPED)
+        return None if may_go_on else self.fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +121,13 @@ class _Tries(Generic[T]):
                 )
                 return self._end(answer=answer, cost=billed)
             elapsed = time.monotonic() - began
-            self._settle_fault(admission.attempt, fault)
-            next_delay = self._delay_after(fault, elapsed)
+            is_starved = self._settle_fault(admission.attempt, fault)
+            next_delay = self._delay_after(fault, elapsed, is_starved=is_starved)
             if next_delay is None:
                 return self._end(fault=fault)
             delay = next_delay
 
-    def _delay_after(self, fault: ModelFault, elapsed: float) -> float | None:
+    def _delay_after(self, fault: ModelFault, elapsed: float, *, is_starved: bool) -> float | None:
         """Seconds before the next attempt; None where the fault is final. Keeps the clock."""
         self._waited += elapsed
         if fault.retry == "stop_model":
@@ -129,17 +137,17 @@ class _Tries(Generic[T]):
             self._retries += 1
             return 0.01
         self._active += elapsed
-        delay = self._backoff.delay_after(fault)
+        delay = self._backoff.delay_after(fault, is_starved=is_starved)
         if delay is not None:
             self._retries += 1
             if fault.retry != "throttle":
                 self._active += delay
         return delay
 
-    def _settle_fault(self, attempt: int, fault: ModelFault) -> None:
+    def _settle_fault(self, attempt: int, fault: ModelFault) -> bool:
         billed, state = self._billed(fault)
         self._wasted += billed
-        self._gate.settle(
+        return self._gate.settle(
             attempt,
             Settlement(
                 billed_usd=billed,
@@ -172,7 +180,14 @@ class _Tries(Generic[T]):
             wasted_usd=self._wasted,
             faults=self._backoff.seen,
         )
-        return Called(carried=carried, answer=answer, cost_usd=cost, fault=fault, refusal=refusal)
+        return Called(
+            carried=carried,
+            worst_usd=self._size.worst_usd,
+            answer=answer,
+            cost_usd=cost,
+            fault=fault,
+            refusal=refusal,
+        )
 
 
 def call_with_retries(
