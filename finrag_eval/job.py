@@ -27,6 +27,7 @@ from finrag_eval.spec.resolved import spec_from_resolved
 from finrag_eval.spec.sweeps import Asked
 
 if TYPE_CHECKING:
+    from finrag_eval.execute.doorways import Target
     from finrag_eval.record.ledger import LedgerReader
 
 BUILT_IN_TARGET = "finrag"
@@ -62,7 +63,11 @@ def known_prompts(folder: Path | None) -> tuple[set[str], set[str]]:
     """The names of all system prompts and of all query templates, a user's own included."""
     from finrag_eval.synthesis_pipeline.prompt_library import PromptLibrary
 
-    return PromptLibrary(folder).names()
+    versions = PromptLibrary(folder).versions()
+    names = {
+        kind: {one.version for one in versions if one.kind == kind} for kind in ("system", "query")
+    }
+    return names["system"], names["query"]
 
 
 def job_of(asked: Asked) -> SweepJob:
@@ -172,3 +177,45 @@ def _plain(settings: RetrievalSettings) -> dict[str, Any]:
 def _digest(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecipe:
+    """Makes the target that a job evaluates; pickles, so that every process can make its own."""
+
+    job: SweepJob
+    sweep_id: str
+
+    def __call__(self) -> Target:
+        spec, plan = self.job.spec, self.job.plan
+        queries = {query.id: query for query in plan.query_set.queries}
+        cells = {cell.name: cell for cell in plan.cells}
+        if spec.target != BUILT_IN_TARGET:
+            from finrag_eval.execute.callable_target import CallableTarget, load_callable
+
+            return CallableTarget(
+                load_callable(spec.target),
+                queries=queries,
+                cells=cells,
+                execution=spec.execution,
+                include_kpi=spec.retrieval.include_kpi,
+                include_rag=spec.retrieval.include_rag,
+            )
+        from finrag_eval.execute.target import PipelineTarget
+        from finrag_eval.synthesis_pipeline.clients import Clients
+        from finrag_eval.synthesis_pipeline.orchestrator import Pipeline
+        from finrag_eval.synthesis_pipeline.supply_lines import SupplyLines
+
+        return PipelineTarget(
+            Pipeline(SupplyLines(spec.retrieval, cache_folder=self.job.cache_folder)),
+            queries=queries,
+            cells=cells,
+            client_for=Clients(connections=spec.execution.concurrency),
+            execution=spec.execution,
+            sweep_id=self.sweep_id,
+        )
+
+
+def target_builder(job: SweepJob, sweep_id: str) -> TargetRecipe:
+    """How the job's target is made, here or in another process."""
+    return TargetRecipe(job=job, sweep_id=sweep_id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class Plan:
                         repeat=repeat,
                     )
 
-    def without(self, done: Mapping[str, object] | frozenset[str]) -> Iterator[Trial]:
+    def without(self, done: Container[str]) -> Iterator[Trial]:
         """The trials whose keys are not in ``done``."""
         return (trial for trial in self.trials() if trial.key not in done)
 

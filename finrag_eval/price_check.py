@@ -105,7 +105,7 @@ def _drifts(model: ModelConfig, snapshot: Any, listed_version: str) -> Iterator[
 
 def _listed(model_id: str, snapshot: Any) -> Any:
     try:
-        provider, found = snapshot.find_provider_model(model_id, None, "aws", None)
+        _, found = snapshot.find_provider_model(model_id, None, "aws", None)
     except LookupError:
         return None
     from datetime import UTC, datetime

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from finrag_eval.record.tracked import TrackedRun, TrackedStore
 
@@ -205,4 +205,4 @@ def _shaped(frame: pd.DataFrame) -> pd.DataFrame:
     shaped[texts] = shaped[texts].fillna("")
     shaped = shaped.astype(dict(SPEND_COLUMNS))
     shaped[list(_MONEY)] = shaped[list(_MONEY)].fillna(0.0)
-    return cast("pd.DataFrame", shaped)
+    return shaped

@@ -1,0 +1,114 @@
+"""What a running sweep shows on stderr, and how its result is printed on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from finrag_eval.cli.options import Format
+
+if TYPE_CHECKING:
+    from finrag_eval.sweep import Progress, SweepResult
+
+
+class Watch:
+    """A progress bar on a terminal, plain lines elsewhere, nothing at all when quiet."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = not quiet and sys.stderr.isatty()
+        self._bar: Any = None
+
+    def notice(self, line: str) -> None:
+        """Say one line without tearing the bar."""
+        if self._quiet:
+            return
+        from finrag_eval.report.terminal import terminal_safe
+
+        text = terminal_safe(line)
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            typer.echo(text, err=True)
+
+    def start(self, what: str, *, total: int, done: int) -> None:
+        """Begin a bar of ``total`` steps of which ``done`` need not be done again."""
+        self.close()
+        if self._live:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                desc=what,
+                unit="trial",
+                dynamic_ncols=True,
+                file=sys.stderr,
+                smoothing=0.1,
+                bar_format="{desc} {percentage:3.0f}% {bar:12} {n_fmt}/{total_fmt} "
+                "{rate_noinv_fmt} ETA {remaining}{postfix}",
+            )
+
+    def progress(self, now: Progress) -> None:
+        """Show where the sweep is."""
+        if self._bar is None:
+            return
+        self._bar.set_postfix_str(now.line(), refresh=False)
+        self._bar.update(now.done - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def show_result(
+    result: SweepResult,
+    output: Format,
+    *,
+    junit: Path | None = None,
+    markdown: Path | None = None,
+) -> int:
+    """Print a sweep's summary and write what CI asked for; returns its exit code."""
+    summary = result.summary
+    if output is Format.json:
+        typer.echo(json.dumps(summary, indent=2, allow_nan=False))
+    else:
+        from finrag_eval.report.terminal import run_report
+
+        typer.echo(run_report(summary, folder=result.folder, width=width(), colour=has_colour()))
+    write_for_ci(summary, junit=junit, markdown=markdown)
+    return result.exit_code
+
+
+def write_for_ci(summary: Mapping[str, Any], *, junit: Path | None, markdown: Path | None) -> None:
+    """Write gates as JUnit XML and the summary as Markdown, also to GITHUB_STEP_SUMMARY."""
+    if junit is not None:
+        from finrag_eval.compare.junit import junit_xml
+
+        junit.write_text(junit_xml(summary), encoding="utf-8")
+    from finrag_eval.report.markdown import summary_markdown
+
+    if markdown is not None:
+        markdown.write_text(summary_markdown(summary), encoding="utf-8")
+    if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(step_summary).open("a", encoding="utf-8") as page:
+            page.write(summary_markdown(summary))
+
+
+def width() -> int:
+    """Columns to print in: the terminal's, and 80 in a pipe."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+
+
+def has_colour() -> bool:
+    """Whether stdout is a terminal that wants colour (NO_COLOR says no)."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -1,0 +1,165 @@
+"""``run`` and ``resume``: the main job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from finrag_eval.cli import options
+
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again, too.")]
+BudgetFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--budget-file",
+        metavar="BUDGET.yaml",
+        help="Take no more than what is left of its periods (see `costs --budget`).",
+    ),
+]
+JUnit = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Gates as JUnit XML, for CI.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="The summary as Markdown, for CI.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+    app.command("resume")(resume)
+
+
+def run(
+    sweep: options.SweepFile,
+    config: options.Config = None,
+    tracking_uri: options.TrackingUri = None,
+    experiment: options.Experiment = None,
+    environment: options.EnvironmentOption = None,
+    limit: options.Limit = None,
+    max_usd: Annotated[
+        float | None, typer.Option("--max-usd", metavar="X", help="Never spend more than X USD.")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", metavar="N", help="Calls in flight at most.")
+    ] = None,
+    backend: Annotated[
+        options.Backend | None, typer.Option("--backend", help="Workers of joblib.")
+    ] = None,
+    output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
+    set_: options.Settings = None,
+    no_tracking: options.NoTracking = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew, even if the last sweep did not finish.")
+    ] = False,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Take answers that earlier sweeps paid for already.")
+    ] = False,
+    retry_failed: RetryFailed = False,
+    budget_file: BudgetFile = None,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+    output: options.Output = options.Format.table,
+    quiet: options.Quiet = False,
+) -> int:
+    """Validate, estimate, execute, record and summarise a sweep.
+
+    If the newest sweep of that name did not finish, goes on with it by the spec as it is now;
+    answers that are recorded are not paid for again. Ctrl-C once stops cleanly; run again to go on.
+    """
+    from finrag_eval.cli.display import Watch, show_result
+    from finrag_eval.spec.sweeps import read_everything
+    from finrag_eval.sweep import RunOptions, known_prompts, run_sweep
+
+    asked = read_everything(
+        sweep,
+        config=config,
+        overrides=_overrides(
+            set_,
+            experiment=experiment,
+            environment=environment,
+            limit=limit,
+            max_usd=max_usd,
+            concurrency=concurrency,
+            backend=backend,
+            reuse=reuse,
+        ),
+        known_prompts=known_prompts,
+    )
+    watch = Watch(quiet=quiet)
+    for warning in asked.warnings:
+        watch.notice(warning)
+    result = run_sweep(
+        asked,
+        RunOptions(
+            output_dir=output_dir,
+            tracking_uri=tracking_uri,
+            tracking=not no_tracking,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            budget_file=budget_file,
+        ),
+        watch,
+    )
+    return show_result(result, output, junit=junit, markdown=markdown)
+
+
+def resume(
+    sweep_id: options.SweepId,
+    tracking_uri: options.TrackingUri = None,
+    output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
+    no_tracking: options.NoTracking = False,
+    retry_failed: RetryFailed = False,
+    budget_file: BudgetFile = None,
+    max_usd: Annotated[
+        float | None,
+        typer.Option("--max-usd", metavar="X", help="A new cap for the whole sweep, in USD."),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", metavar="N", help="Calls in flight at most.")
+    ] = None,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+    output: options.Output = options.Format.table,
+    quiet: options.Quiet = False,
+) -> int:
+    """Finish a stopped sweep by the spec that it recorded; nothing is paid for twice."""
+    from finrag_eval.cli.display import Watch, show_result
+    from finrag_eval.sweep import RunOptions, resume_sweep
+
+    result = resume_sweep(
+        sweep_id,
+        RunOptions(
+            output_dir=output_dir,
+            tracking_uri=tracking_uri,
+            tracking=not no_tracking,
+            retry_failed=retry_failed,
+            budget_file=budget_file,
+        ),
+        Watch(quiet=quiet),
+        overrides=_overrides(None, max_usd=max_usd, concurrency=concurrency),
+    )
+    return show_result(result, output, junit=junit, markdown=markdown)
+
+
+_KEYS = {
+    "experiment": "experiment",
+    "environment": "environment",
+    "limit": "query_set.limit",
+    "max_usd": "budget.max_usd",
+    "concurrency": "execution.concurrency",
+    "backend": "execution.backend",
+    "reuse": "reuse",
+}
+
+
+def _overrides(given: list[str] | None, **flags: Any) -> list[str]:
+    """Flags as ``--set`` overrides; explicit ``--set`` values come last and win."""
+    chosen = [
+        f"{_KEYS[name]}={json.dumps(getattr(value, 'value', value))}"
+        for name, value in flags.items()
+        if value is not None and value is not False
+    ]
+    return chosen + list(given or ())

@@ -1,0 +1,88 @@
+"""``sweeps``: what the output folder holds; ``sweeps prune`` removes old ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from finrag_eval.cli import options
+
+if TYPE_CHECKING:
+    from finrag_eval.record.ledger import SweepListing
+
+_DAY_SECONDS = 86_400
+
+
+def register(app: typer.Typer) -> None:
+    verbs = typer.Typer(
+        help="The sweeps of the output folder: id, name, status, trials done, USD, age.",
+        invoke_without_command=True,
+        rich_markup_mode=None,
+    )
+    verbs.callback()(sweeps)
+    verbs.command("prune")(prune)
+    app.add_typer(verbs, name="sweeps")
+
+
+def sweeps(
+    context: typer.Context,
+    output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
+    output: options.Output = options.Format.table,
+) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from finrag_eval.record.ledger import list_sweeps
+
+    found = list_sweeps(output_dir)
+    if output is options.Format.json:
+        typer.echo(json.dumps([_as_json(listing) for listing in found], indent=2))
+        return
+    if not found:
+        typer.echo(f"no sweeps in {output_dir}; `finrag-eval run sweeps/quickstart.yaml` makes one")
+        return
+    from finrag_eval.cli.display import has_colour, width
+    from finrag_eval.report.listings import sweeps_table
+
+    typer.echo(sweeps_table(found, now=time.time(), width=width(), colour=has_colour()))
+
+
+def _as_json(listing: SweepListing) -> dict[str, object]:
+    from finrag_eval.provenance import iso_utc
+
+    return {
+        "sweep_id": listing.sweep_id,
+        "name": listing.name,
+        "status": listing.status,
+        "trials_planned": listing.trials_planned,
+        "trials_succeeded": listing.succeeded,
+        "trials_failed": listing.failed,
+        "spent_usd": float(listing.spent_usd),
+        "started_at": iso_utc(listing.started_at),
+        "ended_at": iso_utc(listing.ended_at),
+        "exit_code": listing.exit_code,
+        "running_pid": listing.running_pid,
+        "pruned": listing.is_pruned,
+        "problem": listing.problem,
+    }
+
+
+def prune(
+    older_than_days: Annotated[
+        float, typer.Option("--older-than", min=0, metavar="DAYS", help="Age of the last change.")
+    ],
+    output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; without it, only say what.")] = False,
+) -> None:
+    """Remove the ledgers and trial texts of old sweeps; their summaries stay."""
+    from finrag_eval.record.ledger import prune as prune_sweeps
+
+    gone = prune_sweeps(
+        output_dir, older_than_seconds=older_than_days * _DAY_SECONDS, dry_run=not yes
+    )
+    for pruned in gone:
+        typer.echo(f"{pruned.sweep_id}  {pruned.freed_bytes / 1e6:.1f} MB")
+    verb = "removed" if yes else "would be removed (add --yes)"
+    typer.echo(f"{len(gone)} sweeps {verb}; their summaries stay", err=True)

@@ -1,0 +1,231 @@
+"""``plan``: the matrix of a sweep, what it will cost and take, and what it can find out.
+
+Enters: what was asked, and what-if changes to it. Leaves: one plain mapping for the terminal or for
+JSON. Assembles every prompt, reads ledgers and calibration, and calls no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from finrag_eval.domain import ModelConfig, Query
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.estimate.estimating import Estimate, Todo, estimate_plan, with_price_factor
+from finrag_eval.estimate.history import History, read_history
+from finrag_eval.estimate.prompt_sizes import PromptSizes, measure_prompts
+from finrag_eval.execute.limits import output_burndown
+from finrag_eval.job import BUILT_IN_TARGET, SweepJob
+from finrag_eval.plan import Plan, expand
+from finrag_eval.record.ledger import LedgerReader, recorded_answers
+from finrag_eval.statistics.power import detectable_factor
+
+#: The spread of a paired difference that is assumed where no sweep was recorded yet: two 0/1
+#: scores that differ on a quarter of the queries.
+ASSUMED_DIFFERENCE_SPREAD = 0.5
+
+
+def plan_report(
+    job: SweepJob,
+    *,
+    output_dir: Path,
+    unfinished: Path | None,
+    price_factors: Mapping[str, Decimal] | None = None,
+    every_query: bool = False,
+    detect: float | None = None,
+    count_tokens: Callable[[SweepJob, PromptSizes], History] | None = None,
+) -> dict[str, Any]:
+    """The whole plan as plain data.
+
+    ``unfinished`` is the sweep that `run` would go on with; its answers are not paid again.
+    ``count_tokens`` replaces the fitted factors by exact ones, where it is given.
+    """
+    job = _at_prices(job, price_factors or {})
+    sizes = prompt_sizes(job, every_query=every_query)
+    history = read_history(output_dir)
+    if count_tokens is not None:
+        history = count_tokens(job, sizes)
+    todo = _todo(job, _recorded_keys(job, output_dir, unfinished))
+    spec = job.spec
+    found = estimate_plan(todo, sizes, history, spec.execution, spec.limits, spec.budget.max_usd)
+    return {
+        "sweep": spec.name,
+        "continues": None if unfinished is None else unfinished.name,
+        "matrix": {
+            "models": list(spec.models),
+            "prompts": [version.label for version in spec.prompts],
+            "queries": len(job.plan.query_set.queries),
+            "repeats": spec.repeats,
+            "cells": len(job.plan.cells),
+            "trials": job.plan.trial_count,
+            "recorded": sum(one.recorded for one in todo),
+            "left": sum(one.trials for one in todo),
+        },
+        **found.as_json(),
+        "calibration": _calibration(history),
+        "power": _power(job, found, detect),
+    }
+
+
+def prompt_sizes(job: SweepJob, *, every_query: bool = False) -> PromptSizes:
+    """The sizes of the job's prompts; for a target of one's own, of question and context alone."""
+    if job.spec.target == BUILT_IN_TARGET:
+        from finrag_eval.synthesis_pipeline.supply_lines import SupplyLines
+
+        lines = SupplyLines(job.spec.retrieval, cache_folder=job.cache_folder)
+
+        def gather(query: Query) -> str:
+            return lines.gather(query.query, own_context=query.context).text
+    else:
+
+        def gather(query: Query) -> str:
+            return query.context or ""
+
+    return measure_prompts(
+        job.plan.query_set.queries,
+        list({cell.prompts.version: cell.prompts for cell in job.plan.cells}.values()),
+        gather,
+        retrieval_digest=job.plan.retrieval_digest,
+        cache_folder=job.cache_folder,
+        every_query=every_query,
+    )
+
+
+def price_factor(text: str) -> tuple[str, Decimal]:
+    """``MODEL=0.5x`` as a model key and a factor; raises InvalidInput."""
+    key, _, factor = text.partition("=")
+    try:
+        number = Decimal(factor.removesuffix("x"))
+    except ArithmeticError:
+        number = Decimal(-1)
+    if not key or not number.is_finite() or number < 0:
+        raise InvalidInput(
+            [
+                Problem(
+                    file="command line",
+                    key="--price-change",
+                    message=f"{text!r} is no price change",
+                    fix="write it like production_budget=0.5x",
+                )
+            ]
+        )
+    return key, number
+
+
+def _at_prices(job: SweepJob, factors: Mapping[str, Decimal]) -> SweepJob:
+    """The same job with some models' prices multiplied."""
+    unknown = [key for key in factors if key not in job.models]
+    if unknown:
+        known = ", ".join(job.models)
+        raise InvalidInput(
+            Problem(
+                file="command line",
+                key="--price-change",
+                message=f"the sweep has no model {key!r}",
+                fix=f"its models: {known}",
+            )
+            for key in unknown
+        )
+
+    def priced(model: ModelConfig) -> ModelConfig:
+        factor = factors.get(model.key)
+        return model if factor is None else with_price_factor(model, factor)
+
+    cells = tuple(replace(cell, model=priced(cell.model)) for cell in job.plan.cells)
+    judges = {key: priced(model) for key, model in job.judges.items()}
+    return replace(job, plan=replace(job.plan, cells=cells), judges=judges)
+
+
+def with_models(plan: Plan, models: Sequence[ModelConfig]) -> Plan:
+    """The plan with other models in the place of its own."""
+    prompts = list({cell.prompts.version: cell.prompts for cell in plan.cells}.values())
+    return expand(
+        replace(plan.spec, models=tuple(model.key for model in models)),
+        models=models,
+        prompts=prompts,
+        query_set=plan.query_set,
+        retrieval_digest=plan.retrieval_digest,
+    )
+
+
+def _recorded_keys(job: SweepJob, output_dir: Path, unfinished: Path | None) -> set[str]:
+    """Keys of trials that have an answer already, here or, with ``reuse``, in earlier sweeps."""
+    done: set[str] = set()
+    if unfinished is not None:
+        with LedgerReader.open(unfinished) as reader:
+            done |= set(reader.answers())
+    if job.spec.reuse:
+        missing = {trial.key for trial in job.plan.without(done)}
+        done |= set(recorded_answers(output_dir, missing))
+    return done
+
+
+def _todo(job: SweepJob, recorded: set[str]) -> list[Todo]:
+    left = dict.fromkeys((cell.name for cell in job.plan.cells), 0)
+    for trial in job.plan.without(recorded):
+        left[trial.cell] += 1
+    a_cell = job.plan.trial_count // max(1, len(job.plan.cells))
+    return [
+        Todo(
+            cell=cell,
+            trials=left[cell.name],
+            recorded=a_cell - left[cell.name],
+            judges=tuple(job.judges.values()),
+            output_burndown=output_burndown(cell.model),
+        )
+        for cell in job.plan.cells
+    ]
+
+
+def _calibration(history: History) -> dict[str, Any]:
+    """How earlier estimates of this folder did."""
+    held = [sweep for sweep in history.sweeps if sweep.true_usd > 0]
+    return {
+        "sweeps": len(held),
+        "inside_range": sum(sweep.inside for sweep in held),
+        "last": None
+        if not held
+        else {
+            "sweep_id": held[-1].sweep_id,
+            "expected_usd": held[-1].expected_usd,
+            "true_usd": held[-1].true_usd,
+        },
+    }
+
+
+def _power(job: SweepJob, found: Estimate, detect: float | None) -> dict[str, Any]:
+    """What difference the query set can find with 80% power, and what a smaller one takes."""
+    queries = len(job.plan.query_set.queries)
+    others = max(1, len(job.plan.cells) - 1)
+    family = others * max(1, len(job.spec.scorers))
+    factor = detectable_factor(family)
+    mde = factor * ASSUMED_DIFFERENCE_SPREAD / max(1, queries) ** 0.5
+    report: dict[str, Any] = {
+        "queries": queries,
+        "comparisons": family,
+        "spread": ASSUMED_DIFFERENCE_SPREAD,
+        "spread_from": "assumed: two 0/1 scores that differ on a quarter of the queries",
+        "mde": mde,
+        "tight_gates": [
+            f"{gate.metric} {gate.rule} {gate.bound:g}"
+            for gate in job.spec.gate
+            if gate.metric.startswith("score.")
+            and gate.rule == "min_delta"
+            and abs(gate.bound) < mde
+        ],
+    }
+    if detect is not None:
+        needed = int((factor * ASSUMED_DIFFERENCE_SPREAD / detect) ** 2) + 1
+        trials = sum(cell.trials for cell in found.cells) + sum(
+            cell.recorded for cell in found.cells
+        )
+        a_trial = found.usd.expected / max(1, sum(cell.trials for cell in found.cells))
+        report["detect"] = {
+            "delta": detect,
+            "queries_needed": needed,
+            "usd": a_trial * trials * needed / max(1, queries),
+        }
+    return report

@@ -1,0 +1,41 @@
+"""Scores for answers that are on disk, written behind them into the ledger.
+
+Enters: outcomes with their ids. Leaves: one scoring an outcome. Never raises for what a scorer
+does: a broken scorer is a score that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from finrag_eval.domain import Outcome, Score
+from finrag_eval.job import SweepJob
+from finrag_eval.record.ledger import Ledger, LedgerReader
+from finrag_eval.score.scorers import build_scorers, score_trial
+
+
+class Scoring:
+    """The job's scorers, and the ledger that their verdicts go into."""
+
+    def __init__(self, job: SweepJob, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._scorers = build_scorers([one for one in job.spec.scorers if one.kind != "judge"])
+        self._queries = {query.id: query for query in job.plan.query_set.queries}
+
+    def take(self, outcome_id: int, outcome: Outcome) -> None:
+        """Score one outcome, and write the scores behind it."""
+        scores = self._scores(outcome.trial.query_id, outcome.result)
+        self._ledger.append_scores(outcome_id, scores)
+
+    def catch_up(self) -> None:
+        """Score what an earlier session answered and had no time to score."""
+        with LedgerReader.open(self._ledger.folder) as reader:
+            for outcome_id in reader.unscored():
+                record = reader.record(outcome_id)
+                result = reader.result(outcome_id)
+                scores = self._scores(record.trial.query_id, result)
+                self._ledger.append_scores(outcome_id, scores)
+
+    def _scores(self, query_id: str, result: Mapping[str, Any]) -> tuple[Score, ...]:
+        return score_trial(self._scorers, self._queries[query_id], result)

@@ -1,0 +1,344 @@
+"""The corridor: a sweep from what was asked to its summary.
+
+plan -> ledger -> answers -> scores -> summary, with a recorder that follows. Each step is a room
+of its own; this module knows their order.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import blake2b
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol
+
+from finrag_eval.domain import Outcome
+from finrag_eval.ending import Ending, ending_of
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.execute.budget import Budget
+from finrag_eval.execute.fanout import fan_out
+from finrag_eval.execute.gate import Gate
+from finrag_eval.execute.snapshots import Snapshot
+from finrag_eval.job import BUILT_IN_TARGET, SweepJob, job_of, job_of_ledger, target_builder
+from finrag_eval.provenance import git_state, new_sweep_id, package_versions, utc_now
+from finrag_eval.record.ground import tracking_problems
+from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep, list_sweeps
+from finrag_eval.record.recording import RecorderHandle
+from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
+from finrag_eval.results import write_spec
+from finrag_eval.reuse import reusable_outcomes
+from finrag_eval.scoring import Scoring
+from finrag_eval.spec.sweeps import Asked
+from finrag_eval.stopping import StopAtOnce, stops_on_signals
+from finrag_eval.wrap_up import wrap_up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a sweep is run, beside what its spec says."""
+
+    output_dir: Path = Path("sweep_results")
+    tracking_uri: str | None = None
+    tracking: bool = True
+    fresh: bool = False
+    retry_failed: bool = False
+    budget_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepResult:
+    """A sweep's end: its summary, the exit code of the contract, and the folder of its files."""
+
+    summary: Mapping[str, Any]
+    exit_code: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a running sweep is; ``done`` counts what earlier sessions did, too."""
+
+    done: int
+    total: int
+    snapshot: Snapshot
+    max_usd: Decimal | None
+
+    def line(self) -> str:
+        """The state beside a progress bar: failures, calls in flight, money, waits."""
+        now = self.snapshot
+        money = f"${now.spent_usd:.4f}" + (f" of ${self.max_usd}" if self.max_usd else "")
+        parts = [f"{now.failed} failed"] if now.failed else []
+        parts += [f"{now.in_flight} in flight", money]
+        if waiting := now.held - now.in_flight:
+            parts.append(f"{waiting} waiting")
+        if now.set_aside:
+            parts.append(f"{now.set_aside} set aside")
+        return ", ".join(parts)
+
+
+class Watch(Protocol):
+    """Who looks on: a terminal, a log, or nobody."""
+
+    def notice(self, line: str) -> None: ...
+    def start(self, what: str, *, total: int, done: int, unit: str = "trial") -> None: ...
+    def progress(self, now: Progress) -> None: ...
+    def advance(self, done: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def run_sweep(asked: Asked, options: RunOptions, watch: Watch) -> SweepResult:
+    """Run a sweep, or go on with the newest one of its name that did not finish.
+
+    Raises InvalidInput before anything is sent, SweepInUse where another process runs it, and
+    LedgerUnwritable where the disk gives out.
+    """
+    job = job_of(asked)
+    folder = None if options.fresh else unfinished_sweep(options.output_dir, job.spec.name)
+    uri = check_ground(job, options, resumed=folder is not None, watch=watch)
+    redact = frozenset(job.spec.redact)
+    if folder is not None:
+        watch.notice(f"going on with {folder.name}, which did not finish (--fresh starts anew)")
+        ledger = Ledger.open(folder, redact=redact)
+    else:
+        sweep_id = new_sweep_id(job.spec.name, utc_now())
+        folder = options.output_dir / sweep_id
+        ledger = Ledger.create(folder, sweep_id=sweep_id, name=job.spec.name, redact=redact)
+    with ledger:
+        return _Session(job, ledger, options, watch, uri).result()
+
+
+def resume_sweep(
+    sweep_id: str,
+    options: RunOptions,
+    watch: Watch,
+    *,
+    max_usd: Decimal | None = None,
+    concurrency: int | None = None,
+) -> SweepResult:
+    """Finish a stopped sweep by the spec in its ledger, with another cap where one is given."""
+    folder = find_sweep(options.output_dir, sweep_id)
+    with LedgerReader.open(folder) as reader:
+        job = job_of_ledger(reader, max_usd=max_usd, concurrency=concurrency)
+    uri = check_ground(job, options, resumed=True, watch=watch)
+    with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
+        return _Session(job, ledger, options, watch, uri).result()
+
+
+def unfinished_sweep(output_dir: Path, name: str) -> Path | None:
+    """The folder of the newest sweep of that name where it did not finish; else None."""
+    newest = next((one for one in list_sweeps(output_dir) if one.name == name), None)
+    return None if newest is None or newest.is_finished else newest.folder
+
+
+def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Watch) -> str | None:
+    """The store to record in, None for none; raises InvalidInput with all that forbids to start."""
+    problems = credential_problems(job)
+    uri: str | None = None
+    if options.tracking:
+        uri = resolve_tracking_uri(options.tracking_uri)
+        more, away = tracking_problems(
+            uri,
+            experiment=job.spec.experiment,
+            tracking=job.spec.tracking,
+            resumed=resumed,
+            results_folder=options.output_dir,
+        )
+        problems += more
+        if away is not None:
+            watch.notice(
+                f"the tracking store {mask_uri(uri)} is away ({away}); answers go into the "
+                "ledger, and recording is tried again"
+            )
+    if problems:
+        raise InvalidInput(problems)
+    return uri
+
+
+def credential_problems(job: SweepJob) -> list[Problem]:
+    """What is missing to call the sweep's Bedrock models; nothing is sent to find out."""
+    models = [model for model in job.models.values() if model.provider == "bedrock"]
+    if not models or job.spec.target != BUILT_IN_TARGET:
+        return []
+    from finrag_eval.synthesis_pipeline.bedrock_client import credentials_problem
+
+    found = (credentials_problem(model) for model in models)
+    return list(dict.fromkeys(problem for problem in found if problem is not None))
+
+
+class _Session:
+    """One session of a sweep, from its open ledger to its summary."""
+
+    def __init__(
+        self, job: SweepJob, ledger: Ledger, options: RunOptions, watch: Watch, uri: str | None
+    ) -> None:
+        self._job, self._ledger, self._options, self._watch = job, ledger, options, watch
+        self._uri = uri
+        self._folder = ledger.folder
+        self._scoring = Scoring(job, ledger)
+        self._recorder: RecorderHandle | None = None
+        self._gate: Gate | None = None
+
+    def result(self) -> SweepResult:
+        """Do all that is left to do, and say what it came to."""
+        job, ledger = self._job, self._ledger
+        write_spec(self._folder, job.spec.resolved)
+        ledger.begin_session(job.spec.resolved, self._facts())
+        planned = ledger.store_plan(
+            cells=job.plan.cells, query_set=job.plan.query_set, trials=job.plan.trials()
+        )
+        if self._uri is not None:
+            self._recorder = RecorderHandle.start(
+                self._folder, uri=self._uri, on_notice=self._watch.notice
+            )
+        try:
+            ending = self._answer(planned)
+            ledger.end_session(ending.status, ending.exit_code)
+            summary, exit_code = wrap_up(
+                job, self._folder, ending, recorder=self._recorder, watch=self._watch
+            )
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+        return SweepResult(summary=summary, exit_code=exit_code, folder=self._folder)
+
+    def _answer(self, planned: int) -> Ending:
+        """Answer every trial that has no answer yet; how it ended."""
+        with stops_on_signals(self._stop, self._watch.notice) as stopping:
+            try:
+                self._answer_all(planned)
+            except StopAtOnce:
+                self._watch.notice("stopping at once; every answer so far is in the ledger")
+            finally:
+                self._watch.close()
+            self._ledger.flush()
+            return ending_of(self._gate, self._ledger.failure, stopping)
+
+    def _answer_all(self, planned: int) -> None:
+        self._scoring.catch_up()
+        done = self._take_over(self._done_before())
+        self._gate = gate = self._open_gate(done)
+        on_disk: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+        self._watch.start(self._job.spec.name, total=planned, done=len(done))
+        finished = len(done)
+        build = target_builder(self._job, self._ledger_id())
+        for outcome in fan_out(gate, build, self._job.spec.execution):
+            self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
+            finished += self._score(on_disk)
+            self._watch.progress(self._progress(gate, finished, planned))
+        self._ledger.flush()
+        finished += self._score(on_disk)
+        self._watch.progress(self._progress(gate, finished, planned))
+
+    def _append(self, outcome: Outcome, on_disk: Callable[[int, Outcome], None]) -> None:
+        """Into the ledger first; ``on_disk`` hears of it once it is safe there."""
+        self._ledger.append_outcome(outcome, lambda outcome_id: on_disk(outcome_id, outcome))
+
+    def _score(self, on_disk: SimpleQueue[tuple[int, Outcome]]) -> int:
+        """Score what is safe on disk by now; how many outcomes that were."""
+        count = 0
+        for outcome_id, outcome in _ready(on_disk):
+            self._scoring.take(outcome_id, outcome)
+            count += 1
+        return count
+
+    def _done_before(self) -> set[str]:
+        """Keys of trials that are not to be sent again."""
+        return {
+            key
+            for key, (_, status) in self._ledger.answers().items()
+            if status == "success" or not self._options.retry_failed
+        }
+
+    def _take_over(self, done: set[str]) -> set[str]:
+        """Keys that are done, with those whose answers earlier sweeps paid for."""
+        planned = {trial.key for trial in self._job.plan.trials()}
+        done &= planned
+        if not self._job.spec.reuse:
+            return done
+        taken: set[str] = set()
+        for outcome in reusable_outcomes(
+            self._options.output_dir,
+            list(self._job.plan.without(done)),
+            models={cell.name: cell.model for cell in self._job.plan.cells},
+            asking=self._ledger_id(),
+        ):
+            self._append(outcome, self._scoring.take)
+            taken.add(outcome.trial.key)
+        self._ledger.flush()
+        if taken:
+            self._watch.notice(f"{len(taken)} answers of earlier sweeps are reused, at no cost")
+        return done | taken
+
+    def _open_gate(self, done: set[str]) -> Gate:
+        spec, ledger = self._job.spec, self._ledger
+        spent = ledger.spent()
+        answers = ledger.answers()
+        failed = sum(answers[key][1] == "failed" for key in done if key in answers)
+        return Gate(
+            self._job.plan.without(done),
+            self._job.plan.cells,
+            budget=Budget(
+                spec.budget,
+                spent=spent.total,
+                spent_per_model=spent.per_model,
+                spent_per_cell=spent.per_cell,
+                on_warning=lambda usd, cap: self._watch.notice(
+                    f"${usd:.4f} of the budget of ${cap} is spent"
+                ),
+            ),
+            reservations=ledger,
+            concurrency=spec.execution.concurrency,
+            limits=spec.limits,
+            models=self._job.models.values(),
+            max_failed=spec.on_error,
+            finished=len(done),
+            failed=failed,
+            on_notice=self._watch.notice,
+        )
+
+    def _stop(self) -> None:
+        if self._gate is not None:
+            self._gate.stop("interrupted")
+
+    def _progress(self, gate: Gate, finished: int, planned: int) -> Progress:
+        return Progress(
+            done=finished,
+            total=planned,
+            snapshot=gate.snapshot(),
+            max_usd=self._job.spec.budget.max_usd,
+        )
+
+    def _ledger_id(self) -> str:
+        return self._folder.name
+
+    def _facts(self) -> dict[str, Any]:
+        """What the ledger remembers of this session besides spec and plan."""
+        state = git_state(Path.cwd())
+        return {
+            **self._job.facts(),
+            "spec_digest": digest_of(self._job.spec.resolved),
+            "query_set_digest": self._job.plan.query_set.digest,
+            "git_commit": state.commit,
+            "git_dirty": state.dirty,
+            "versions": package_versions(),
+            "tracking_uri": None if self._uri is None else mask_uri(self._uri),
+            "began_at": time.time(),
+        }
+
+
+def digest_of(resolved: Mapping[str, Any]) -> str:
+    """A digest of a resolved spec."""
+    text = json.dumps(resolved, sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _ready(queue: SimpleQueue[tuple[int, Outcome]]) -> Iterator[tuple[int, Outcome]]:
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return

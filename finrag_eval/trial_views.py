@@ -1,0 +1,100 @@
+"""Trials as the report opens them: figures, texts and links in one place.
+
+Enters: a ledger's reader and what was recorded in MLflow. Leaves: ``TrialView``, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from finrag_eval.domain import Cell, Query, TrialRecord
+from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.payload import CellForm, Origin
+from finrag_eval.record.run_book import Recorded
+from finrag_eval.report.trial_view import TrialView
+
+
+def trial_views(
+    reader: LedgerReader, origin: Origin, store: Recorded | None
+) -> Iterator[TrialView]:
+    """Every finished trial of the plan, in its order."""
+    cells = {cell.name: cell for cell in reader.cells()}
+    forms = {name: CellForm(cell, origin) for name, cell in cells.items()}
+    queries = {query.id: query for query in reader.queries()}
+    for record in reader.final_records():
+        query = queries[record.trial.query_id]
+        name = forms[record.trial.cell].payload(record, query, None).name
+        yield _view(reader, record, cells[record.trial.cell], query, name, store)
+
+
+def _view(
+    reader: LedgerReader,
+    record: TrialRecord,
+    cell: Cell,
+    query: Query,
+    name: str,
+    store: Recorded | None,
+) -> TrialView:
+    result = reader.result(record.outcome_id)
+    run_id = None if store is None else store.run_ids.get(record.trial.key)
+    return TrialView(
+        run_name=name,
+        run_id=run_id,
+        run_url=_run_url(store, run_id),
+        trial_key=record.trial.key,
+        cell=cell.name,
+        query_id=query.id,
+        repeat=record.trial.repeat,
+        question=query.query,
+        expected=_expected(query),
+        should_refuse=query.should_refuse,
+        status=record.status,
+        answer=result.get("answer"),
+        error_type=record.error_type,
+        error_message=record.error_message,
+        stage=record.stage,
+        traceback=reader.traceback(record.outcome_id),
+        scores=record.scores,
+        context=result.get("context"),
+        system_prompt=cell.prompts.system_text or None,
+        query_template=cell.prompts.query_text or None,
+        stop_reason=record.stop_reason,
+        input_tokens=record.input_tokens,
+        output_tokens=record.output_tokens,
+        cache_read_tokens=record.cache_read_tokens,
+        cache_write_tokens=record.cache_write_tokens,
+        cost_usd=record.cost_usd,
+        judge_cost_usd=record.judge_cost_usd,
+        retrieval_cost_usd=record.retrieval_cost_usd,
+        wasted_usd=record.wasted_usd,
+        saved_usd=record.saved_usd,
+        latency_total_seconds=record.latency_total_seconds,
+        latency_retrieval_seconds=record.latency_retrieval_seconds,
+        latency_llm_seconds=record.latency_llm_seconds,
+        latency_wait_seconds=record.latency_wait_seconds,
+        retries=record.retries,
+        started_at=record.started_at,
+        kpi_matches_count=record.kpi_matches_count,
+        rag_chunks_count=record.rag_chunks_count,
+        reused_from=record.reused_from,
+        answer_type=query.answer_type,
+        difficulty=query.difficulty,
+        tickers=record.tickers or query.tickers,
+        years=record.years or query.years,
+        tags=query.tags,
+    )
+
+
+def _run_url(store: Recorded | None, run_id: str | None) -> str | None:
+    """The trial's run beside its parent's, where a browser can show that one."""
+    if store is None or run_id is None or not store.parent_url or not store.parent_run_id:
+        return None
+    return store.parent_url.replace(store.parent_run_id, run_id)
+
+
+def _expected(query: Query) -> str | None:
+    if query.expected_answer is None:
+        return None if query.expected_value is None else f"{query.expected_value:,}"
+    if isinstance(query.expected_answer, str):
+        return query.expected_answer
+    return "; ".join(query.expected_answer)

@@ -1,0 +1,166 @@
+"""A session's last steps: the recorder is waited for while the summary and all files are made.
+
+Enters: a ledger that is complete, and a recorder behind it. Leaves: the sweep's files, its run in
+a final state, and the exit code. ``summary`` and ``score`` make the same files again from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from finrag_eval.comparing import compared
+from finrag_eval.domain import Query
+from finrag_eval.ending import Ending
+from finrag_eval.job import SweepJob
+from finrag_eval.provenance import iso_utc
+from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.payload import Origin
+from finrag_eval.record.recording import Level, RecorderHandle
+from finrag_eval.record.run_book import recorded
+from finrag_eval.report.html import write_report_html
+from finrag_eval.results import REPORT_HTML, write_summary, write_trials
+from finrag_eval.summarise import SweepFacts, summarise
+from finrag_eval.trial_columns import columns_by_cell
+from finrag_eval.trial_table import TrialRows
+from finrag_eval.trial_views import trial_views
+
+
+class Watch(Protocol):
+    """Who looks on while the recorder catches up."""
+
+    def notice(self, line: str) -> None: ...
+    def start(self, what: str, *, total: int, done: int, unit: str = "trial") -> None: ...
+    def advance(self, done: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def wrap_up(
+    job: SweepJob,
+    folder: Path,
+    ending: Ending,
+    *,
+    recorder: RecorderHandle | None,
+    watch: Watch,
+) -> tuple[dict[str, Any], int]:
+    """The summary and the exit code, once every file is written and the store is level."""
+    level = None if recorder is None else _drain(recorder, watch)
+    summary = write_files(job, folder, ending)
+    if recorder is not None:
+        ended = recorder.finish(ending.status)
+        level = ended if level is None or level.is_level else level
+    if level is not None and not level.is_level:
+        watch.notice(
+            f"MLflow does not have everything yet ({level.reason}); all of it is in the ledger, "
+            f"and `finrag-eval sync {folder.name}` brings it level"
+        )
+    return summary, exit_code(ending, summary, level)
+
+
+def exit_code(ending: Ending, summary: Mapping[str, Any], level: Level | None) -> int:
+    """The contract's code: the first that applies of 130/143, 5, 3, 6 and 4."""
+    if ending.exit_code:
+        return ending.exit_code
+    if level is not None and not level.is_level:
+        return 6
+    return 4 if any(not gate["passed"] for gate in summary["gates"]) else 0
+
+
+def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
+    """Make all of the sweep's files from its ledger; the summary."""
+    with LedgerReader.open(folder) as reader:
+        store = recorded(folder)
+        summary = summary_of(job, reader, ending, folder)
+        write_summary(folder, summary)
+        origin = _origin(job, folder.name, summary["parent_run_id"])
+        rows = TrialRows(
+            reader,
+            origin,
+            {} if store is None else store.run_ids,
+            [scorer.name for scorer in job.spec.scorers],
+        )
+        write_trials(folder, rows.columns, rows.batches())
+        write_report_html(folder / REPORT_HTML, summary, trial_views(reader, origin, store))
+    return summary
+
+
+def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> dict[str, Any]:
+    """The whole summary, comparisons and gates included, from the ledger alone."""
+    queries = job.plan.query_set.queries
+    columns = columns_by_cell(reader.final_records(), _by_id(queries))
+    summary = summarise(
+        _facts(job, reader, ending, folder),
+        cells=job.plan.cells,
+        queries=queries,
+        columns=columns,
+        repeats=job.spec.repeats,
+    )
+    return compared(summary, job.spec, columns)
+
+
+def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> SweepFacts:
+    runs = [session for session in reader.sessions() if session.kind == "run"]
+    store = recorded(folder)
+    facts = runs[-1].facts
+    return SweepFacts(
+        sweep_id=reader.sweep_id,
+        name=job.spec.name,
+        experiment=job.spec.experiment,
+        environment=job.spec.environment,
+        status=ending.status,
+        started_at=iso_utc(runs[0].started_at),
+        ended_at=iso_utc(runs[-1].ended_at),
+        wall_seconds=sum(
+            session.ended_at - session.started_at for session in runs if session.ended_at
+        ),
+        trials_planned=job.plan.trial_count,
+        spent_usd=reader.spent().total,
+        max_usd=job.spec.budget.max_usd,
+        parent_run_id=None if store is None else store.parent_run_id,
+        parent_run_url=None if store is None else store.parent_url,
+        tracking_uri=facts.get("tracking_uri"),
+        digests={
+            "spec": facts["spec_digest"],
+            "query_set": facts["query_set_digest"],
+            "retrieval": facts["retrieval_digest"],
+            "git_commit": facts["git_commit"],
+            "git_dirty": facts["git_dirty"],
+        },
+        stopped_models=ending.stopped_models,
+    )
+
+
+def _origin(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin:
+    return Origin(
+        environment=job.spec.environment,
+        include_kpi=job.spec.retrieval.include_kpi,
+        include_rag=job.spec.retrieval.include_rag,
+        repeats=job.spec.repeats,
+        sweep_id=sweep_id,
+        parent_run_id=parent_run_id,
+        tags=job.spec.tags,
+    )
+
+
+def _by_id(queries: tuple[Query, ...]) -> dict[str, Query]:
+    return {query.id: query for query in queries}
+
+
+def _drain(recorder: RecorderHandle, watch: Watch) -> Level:
+    """Wait for the recorder, with a bar where there is much to wait for."""
+    shown = False
+
+    def progress(done: int, behind: int) -> None:
+        nonlocal shown
+        if behind and not shown:
+            watch.start("recording in MLflow", total=done + behind, done=done)
+            shown = True
+        if shown:
+            watch.advance(done)
+
+    try:
+        return recorder.drain(progress=progress)
+    finally:
+        if shown:
+            watch.close()
