@@ -37,7 +37,8 @@ _PATTERNS: dict[Ask, str] = {
     r"|\b(?:is|are|was)\b.{0,40}\b(?:a|an)\s+(?:strong\s+)?(?:buy|sell|hold)\b"
     r"|\bwhich\s+(?:stock|share)s?\b",
     "forecast": r"\b(?:forecast|predict|extrapolate)\b(?!\s+accura)"
-    r"|^(?:please\s+)?(?:project|estimate)\b|\bwhat\s+will\b|\bwill\b.{0,80}?\b(?:be|reach|exceed"
+    r"|^(?:please\s+)?(?:project|estimate)\b|\b(?:what|when|which|who|how)\s+will\b"
+    r"|\bwill\b.{0,80}?\b(?:be|become|reach|exceed"
     r"|grow|earn|rise|fall|increase|decline|hit|report|overtake|outperform|double)\b"
     r"|\bnext\s+(?:fiscal\s+)?(?:year|quarter|decade|five|ten|three|few)\b|\bis\s+(?:expected|likely"
     r"|going)\s+to\b|\bare\s+likely\s+to\b|\bwould\s+you\s+expect\b|\bcan\s+we\s+expect\b"
@@ -47,6 +48,7 @@ _PATTERNS: dict[Ask, str] = {
     r"|\brisks?\b|\bstrateg|\bfactors?\b|\battribut|\bhow\s+(?:does|do|did|has|have|is|are|was|were)\b"
     r"|\bwhat\s+(?:does|do|did)\b.{0,60}?\b(?:say|note|warn|disclose|state|cite|mention|identify)"
     r"|\bmain\b|\bcompet(?:e|it)|\bpolic(?:y|ies)\b|\bhighlight|\bcite[sd]?\b|\bdefine|\bimpact"
+    r"|\bwhat\s+(?:made|helped|reduced|lifted|hurt|pushed|weighed|led)\b|\blifted\b"
     r"|\bcaus(?:e|ed|es)\b|\bdue\s+to\b|\bbusiness\s+model\b|\bwhat\s+kinds?\b|\bsummar",
     "change": r"\bgr[oe]w(?:th|n|ing|s)?\b|\bincreas|\bdecreas|\bdeclin|\bchang|\brose\b"
     r"|\brise[sn]?\b|\brising\b|\bf[ae]ll(?:s|en|ing)?\b|\bdrop|\btrend|\bdevelop(?:ed|ment)?\b|\bevol|\bimprov"

@@ -17,7 +17,7 @@ from finrag_eval.synthesis_pipeline.entities.vocabulary import LABELS, NAMES, WE
 _AS_SHARE_OF = re.compile(
     r"\s*(?:expenses?|spending|costs?)?,?\s*(?:expressed\s+|measured\s+)?"
     r"(?:as\s+(?:an?\s+|the\s+)?(?:share|percentage|percent|per\s?cent|proportion|fraction|%)"
-    r"\s+of|divided\s+by|relative\s+to)\s+(?:the\s+|its\s+|their\s+|[\s§]|'s)*",
+    r"\s+of|divided\s+by|relative\s+to)\s+(?:(?:year[\s-]end|annual|total|net)\s+|the\s+|its\s+|their\s+|[\s§]|'s)*",
     re.IGNORECASE,
 )
 _TO = re.compile(r"\s*-?\s*to\s*-?\s*(?:the\s+|its\s+|their\s+)?", re.IGNORECASE)
@@ -58,15 +58,14 @@ class MetricFinder:
     """Finds metrics in text; ``more`` are further metrics of the data, key and label."""
 
     def __init__(self, more: Mapping[str, str] | None = None) -> None:
-        self._keys = {
-            _folded(name): key for key, names in NAMES.items() for name in names.split("|")
-        }
+        names = {name: key for key, told in NAMES.items() for name in told.split("|")}
         for key, told in (more or {}).items():
             for name in (told, key.replace("_", " ")):
                 if len(name) > 4:
-                    self._keys.setdefault(_folded(name), key)
-        names = "|".join(_flexible(name) for name in sorted(self._keys, key=len, reverse=True))
-        self._pattern = re.compile(rf"(?<![\w&])(?:{names})(?![\w&])", re.IGNORECASE)
+                    names.setdefault(name, key)
+        self._keys = {_folded(name): key for name, key in reversed(names.items())}
+        either = "|".join(dict.fromkeys(map(_flexible, sorted(names, key=len, reverse=True))))
+        self._pattern = re.compile(rf"(?<![\w&])(?:{either})(?![\w&])", re.IGNORECASE)
 
     def read(self, text: str) -> tuple[Metrics, str]:
         """The metrics, and the text with every mention of one blanked out."""

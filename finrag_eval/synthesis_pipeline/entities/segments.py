@@ -38,7 +38,7 @@ _CAPITALS_BEFORE = (
     rf"(?<=[^.?!:\s])\s+{_NO_PART}(?P<part>(?:[A-Z]|i[A-Z])[\w&-]*)(?:\s+segment)?\s+$"
 )
 _AFTER = (
-    r"\s+(?:from|in|by|per|to|within|across|of)\s+(?:(?:the|its|their|each|every)\s+)?"
+    r"\s+(?:from|in|by|per|to|within|across|of|did|does)\s+(?:(?:the|its|their|each|every)\s+)?"
     rf"(?P<part>(?i:{_PARTS}|user|region|geography|country|quarter|employee|product line)s?\b"
     r"(?!\s+dollars))"
 )

@@ -52,6 +52,11 @@ NAMES: Mapping[str, str] = {
     "equity": "stockholders' equity|stockholder's equity|stockholders equity|shareholders' equity"
     "|shareholder's equity|shareholders equity|shareholder equity|book value|net assets"
     "|total equity|owners' equity|total stockholders' equity|total shareholders' equity",
+    "net_income_incl_nci": "net income including noncontrolling interests"
+    "|net income including noncontrolling interest|net income including NCI"
+    "|consolidated net income",
+    "cfo_cont_ops": "operating cash flow from continuing operations"
+    "|cash flow from continuing operations",
     "equity_incl_nci": "equity including noncontrolling interests|equity including NCI",
     "liabilities_and_equity": "total liabilities and equity|liabilities and equity"
     "|liabilities and stockholders' equity|total liabilities and stockholders' equity"
