@@ -17,7 +17,7 @@ from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.spec.fields import EMBEDDED
 from finrag_eval.spec.files import read_text, shown
 from finrag_eval.spec.located import Fault, Source, Value, as_mapping, describe, load
-from finrag_eval.spec.model_entries import Entry, entry_of, read_entry, secrets_in
+from finrag_eval.spec.model_entries import Entry, read_entry, secrets_in
 from finrag_eval.spec.shapes import (
     WRONG,
     Anything,
@@ -140,29 +140,8 @@ class MlConfig:
             ]
         )
 
-    def as_json(self) -> dict[str, Any]:
-        """The models and what is wrong with the broken ones, as plain data."""
-        return {
-            "path": shown(self.path),
-            "default_serving_model": self.default_model,
-            "models": {key: entry_of(model) for key, model in self.models.items()},
-            "broken": {
-                key: [problem.as_json() for problem in problems]
-                for key, problems in self.broken.items()
-            },
-        }
 
-
-def find_ml_config(config: Path | None = None) -> MlConfig:
-    """The config of that path, or the one found near. Raises InvalidInput with all problems."""
-    problems: list[Problem] = []
-    found = read_ml_config(ml_config_path(config), problems=problems)
-    if found is None or problems:
-        raise InvalidInput(problems)
-    return found
-
-
-def ml_config_path(config: Path | None = None, beside: Path | None = None) -> Path:
+def find_ml_config(config: Path | None = None, beside: Path | None = None) -> Path:
     """The config to read: the named one; else that of the working directory; else the nearest one
     in the folder of ``beside`` (a sweep's file) or above it. Where there is none, where one is
     expected.

@@ -25,7 +25,7 @@ from finrag_eval.spec.crosschecks import (
 from finrag_eval.spec.fields import EMBEDDED, SWEEP
 from finrag_eval.spec.files import shown
 from finrag_eval.spec.located import Fault, Source, load, read_yaml
-from finrag_eval.spec.ml_config import MlConfig, ml_config_path, read_ml_config
+from finrag_eval.spec.ml_config import MlConfig, find_ml_config, read_ml_config
 from finrag_eval.spec.overrides import apply_overrides
 from finrag_eval.spec.query_sets import read_query_set
 from finrag_eval.spec.resolved import scorer_of, spec_from_resolved
@@ -71,7 +71,7 @@ def read_everything(
     """
     problems: list[Problem] = []
     content, written = _read_sweep(path, overrides, problems)
-    ml_config = read_ml_config(ml_config_path(config, beside=path), problems=problems)
+    ml_config = read_ml_config(find_ml_config(config, beside=path), problems=problems)
     if written is None:
         raise InvalidInput(_in_order(problems))
     if ml_config is not None:
