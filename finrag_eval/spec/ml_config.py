@@ -30,15 +30,6 @@ from finrag_eval.spec.shapes import (
 )
 from finrag_eval.spec.suggest import did_you_mean
 
-__all__ = [
-    "FILE_NAME",
-    "MlConfig",
-    "PipelineConfig",
-    "entry_of",
-    "find_ml_config",
-    "read_ml_config",
-]
-
 FILE_NAME = "ml_config.yaml"
 
 _WHAT = "model config"
