@@ -1,0 +1,228 @@
+"""Which of several figures answers the question: sieves, each of which leaves at least one.
+
+Enters: the figures of an answer that could be meant, and what was asked. Leaves: those that the
+answer gives as its answer. The order of the sieves and the reason for each is in
+``docs/numeric.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from finrag_eval.score.quantities import Quantity, Reading
+from finrag_eval.score.questions import Question, content_words, years_in
+from finrag_eval.score.signs import statement_start
+
+Figures = Sequence[Quantity]
+
+_YEAR = r"(?:fiscal(?: year)? |FY ?|year |calendar(?: year)? |CY ?)?(?:ended \w+ \d+, )?"
+_YEAR_AFTER = re.compile(
+    rf"[ \u00a0]?\(?(?:,? ?(?:in|for|during|at|as of|at the end of|of|by) )?(?:the )?{_YEAR}"
+    r"(?:(?:at|on) )?(?:[A-Z][a-z]+ \d{1,2}, )?(?P<year>(?:19|20)\d\d|(?<=FY)\d\d|(?<=FY )\d\d)\b",
+)
+_BASE = re.compile(
+    r"\b(?:from|compared (?:to|with)|versus|vs\.?|against|than|relative to|offset by)"
+    r"(?: (?:the )?(?:[\w'-]+ ){0,4}?)?(?:of )?(?:about |approximately )?$",
+    re.IGNORECASE,
+)
+_LEVEL = re.compile(r"\b(?:to|at|reached|reaching|totall?ed|totall?ing)(?: about| nearly)? $", re.I)
+_OPERATOR_BEFORE = re.compile(r"(?:[/×*÷+]|[ \u00a0)][-–])[ \u00a0]?\(?$")
+_OPERATOR_AFTER = re.compile(r"[ \u00a0]?\)?(?:[ \u00a0]?[/×*÷+]|[ \u00a0][-–])[ \u00a0]?\(?[$\d]")
+_RESULT = re.compile(r"[=≈][ \u00a0]?(?:about |approximately |~)?$")
+_CONCLUSION = re.compile(
+    r"\b(?:final answer|answer(?: is| was|:)|(?:therefore|thus|hence|in conclusion|in summary)\b)",
+    re.IGNORECASE,
+)
+_ANSWER_LABEL = re.compile(r"^[#\s]*(?:final |direct |short )?answer\b[: ]*$", re.IGNORECASE)
+_OTHER_NAME = re.compile(
+    r"\b(?P<name>[A-Z][A-Za-z0-9&.-]*(?: [A-Z][A-Za-z0-9&.-]*)*)"
+    r"(?:'s\b| \([A-Z]{1,5}\)| (?:reported|had|posted|recorded|generated|earned|saw|achieved))"
+)
+_CLAUSE_END = re.compile(
+    r"[,;|\n]| (?:and|while|whereas|but|versus|vs\.?|compared|against|on|from|offset) "
+)
+
+#: Of the words between two figures, those that still belong to the second after an "of".
+_WORDS_LEFT = 4
+
+
+def answering(figures: Figures, reading: Reading, asked: Question) -> Figures:
+    """The figures that the answer gives as its answer; at least one of those that enter."""
+    figures = _keep(figures, lambda figure: _is_of_asked_year(figure, reading, asked))
+    figures = _keep(figures, lambda figure: not _is_of_another_name(figure, reading, asked))
+    figures = _keep(figures, lambda figure: not _is_operand(figure, reading))
+    figures = _keep(figures, lambda figure: not _is_base(figure, reading, asked))
+    if len(figures) > 1:
+        figures = _of_the_statement(figures, reading, asked)
+    if len(figures) > 1:
+        figures = _of_the_clause(figures, reading, asked)
+    results = [figure for figure in figures if _is_result(figure, reading)]
+    return results[-1:] or figures[:1]
+
+
+def _keep(figures: Figures, passes: Callable[[Quantity], bool]) -> Figures:
+    if len(figures) < 2:
+        return figures
+    return [figure for figure in figures if passes(figure)] or figures
+
+
+def _is_of_asked_year(figure: Quantity, reading: Reading, asked: Question) -> bool:
+    """Whether the figure is of a year that was asked for, or of none that is named."""
+    if not asked.years or figure.form == "year":
+        return True
+    years = _years_of(figure, reading)
+    return not years or not years.isdisjoint(asked.years)
+
+
+def _years_of(figure: Quantity, reading: Reading) -> frozenset[int]:
+    """The years that the figure belongs to: right behind it, above it in a table, or before it."""
+    text = reading.text
+    following = _YEAR_AFTER.match(text, figure.end)
+    if following:
+        return _as_years(following["year"])
+    start = statement_start(text, figure.start)
+    line = text[text.rfind("\n", 0, figure.start) + 1 : figure.start]
+    if "|" in line:
+        above = _years_above(text, figure)
+        if above:
+            return above
+    previous = start
+    named: frozenset[int] = frozenset()
+    for other in reading.quantities:
+        if other.end <= start or other.form == "year":
+            continue
+        if other.start >= figure.start:
+            break
+        after = _YEAR_AFTER.match(text, other.end)
+        named = years_in(text[previous : other.start]) or named
+        previous = after.end() if after else other.end
+    return years_in(text[previous : figure.start]) or named
+
+
+def _as_years(written: str) -> frozenset[int]:
+    return frozenset({int(written) if len(written) == 4 else 2000 + int(written)})
+
+
+def _years_above(text: str, figure: Quantity) -> frozenset[int]:
+    """The years in the figure's column of the table's header, else in its row's label."""
+    line_start = text.rfind("\n", 0, figure.start) + 1
+    column = text.count("|", line_start, figure.start)
+    block_start = max(text.rfind("\n\n", 0, line_start) + 2, 0)
+    for line in text[block_start:line_start].splitlines():
+        cells = line.strip().split("|")
+        if line.strip().startswith("|") and column < len(cells):
+            years = years_in(cells[column])
+            if years:
+                return years
+    row = text[line_start : figure.start].split("|")
+    return years_in(row[1]) if len(row) > 2 else frozenset()
+
+
+def _is_of_another_name(figure: Quantity, reading: Reading, asked: Question) -> bool:
+    """Whether the last company named before the figure is none that was asked about."""
+    if not asked.names:
+        return False
+    start = statement_start(reading.text, figure.start)
+    last = None
+    for last in _OTHER_NAME.finditer(reading.text, start, figure.start):  # noqa: B007
+        pass
+    if last is None:
+        return False
+    words = {word.lower() for word in re.findall(r"[\w&.-]+", last.group())}
+    if words & asked.names:
+        return False
+    mentioned = reading.text.lower()
+    return any(re.search(rf"\b{re.escape(name)}\b", mentioned) for name in asked.names)
+
+
+def _is_operand(figure: Quantity, reading: Reading) -> bool:
+    before = reading.text[max(0, figure.start - 4) : figure.start]
+    if _OPERATOR_AFTER.match(reading.text, figure.end):
+        return True
+    return _OPERATOR_BEFORE.search(before) is not None and figure.sign != "minus"
+
+
+def _is_base(figure: Quantity, reading: Reading, asked: Question) -> bool:
+    """Whether the figure is what another is compared with, or the level that a change leads to."""
+    before = reading.text[max(0, figure.start - 60) : figure.start]
+    if _BASE.search(before):
+        return True
+    return (asked.asks_change or asked.asks_difference) and _LEVEL.search(before) is not None
+
+
+def _is_result(figure: Quantity, reading: Reading) -> bool:
+    return _RESULT.search(reading.text[max(0, figure.start - 16) : figure.start]) is not None
+
+
+def _of_the_statement(figures: Figures, reading: Reading, asked: Question) -> Figures:
+    """The figures of the one statement that answers.
+
+    Statements that name the computation asked for come first; then those that share at least half
+    as many words with the question as the best one does; of these a conclusion, else the first.
+    """
+    statements: dict[int, list[Quantity]] = {}
+    for figure in figures:
+        statements.setdefault(statement_start(reading.text, figure.start), []).append(figure)
+    if len(statements) < 2:
+        return figures
+    texts = {start: _statement_text(reading.text, start) for start in statements}
+    starts = list(statements)
+    if asked.operation:
+        named = [s for s in starts if any(stem in texts[s].lower() for stem in asked.operation)]
+        starts = named or starts
+    shared = {start: len(content_words(texts[start]) & asked.words) for start in starts}
+    least = max(shared.values()) / 2
+    starts = [start for start in starts if shared[start] >= least]
+    conclusions = [start for start in starts if _CONCLUSION.search(texts[start])]
+    return statements[conclusions[-1] if conclusions else starts[0]]
+
+
+def _statement_text(text: str, start: int) -> str:
+    """The statement from ``start``, with the label line above a list or a heading before it."""
+    end = text.find("\n", start + 1)
+    end = len(text) if end < 0 else end
+    stop = re.compile(r"[.!?;] ").search(text, start + 1, end)
+    end = stop.end() if stop else end
+    above = text[:start].rstrip().rpartition("\n")[2].strip()
+    if above.endswith(":") or above.startswith("#"):
+        label = "answer: " if _ANSWER_LABEL.match(above) else f"{above} "
+        return label + text[start:end]
+    return text[start:end]
+
+
+def _of_the_clause(figures: Figures, reading: Reading, asked: Question) -> Figures:
+    """The figures whose own words, since the figure before, fit the question best."""
+    scores = [_clause_fit(figure, reading, asked) for figure in figures]
+    best = max(scores)
+    return [figure for figure, score in zip(figures, scores, strict=True) if score == best]
+
+
+def _clause_fit(figure: Quantity, reading: Reading, asked: Question) -> float:
+    """How well the words before or behind the figure fit, up to the figures beside it.
+
+    Words after "of" describe the figure before them: "$2 million of revenue and $3 million of ...".
+    """
+    text = reading.text
+    start, following = statement_start(text, figure.start), len(text)
+    for other in reading.quantities:
+        if other.form == "year" or other is figure:
+            continue
+        if other.start < figure.start:
+            start = max(start, other.end)
+        else:
+            following = other.start
+            break
+    before = text[start : figure.start]
+    if before.startswith(" of "):
+        before = " ".join(before.split()[-_WORDS_LEFT:])
+    after = _CLAUSE_END.split(text[figure.end : min(following, figure.end + 80)])[0]
+    return max(_fit(before, asked), _fit(after, asked))
+
+
+def _fit(text: str, asked: Question) -> float:
+    words = content_words(text)
+    lowered = text.lower()
+    computed = any(stem in lowered for stem in asked.operation)
+    shared = len(words & asked.words)
+    return shared + 2 * computed - 0.05 * len(words - asked.words) if shared or computed else 0.0
