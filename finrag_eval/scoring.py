@@ -6,7 +6,7 @@ does: a broken scorer is a score that says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from finrag_eval.domain import Outcome, Score
@@ -36,6 +36,20 @@ class Scoring:
                 result = reader.result(outcome_id)
                 scores = self._scores(record.trial.query_id, result)
                 self._ledger.append_scores(outcome_id, scores)
+
+    def all_again(self) -> Iterator[int]:
+        """Score every planned trial's newest answer again; how many are done, as they are.
+
+        Scores that this job's scorers do not give are kept.
+        """
+        own = {scorer.name for scorer in self._scorers}
+        with LedgerReader.open(self._ledger.folder) as reader:
+            for done, record in enumerate(reader.final_records(), 1):
+                result = reader.result(record.outcome_id)
+                kept = tuple(score for score in record.scores if score.name not in own)
+                new = self._scores(record.trial.query_id, result)
+                self._ledger.append_scores(record.outcome_id, kept + new)
+                yield done
 
     def _scores(self, query_id: str, result: Mapping[str, Any]) -> tuple[Score, ...]:
         return score_trial(self._scorers, self._queries[query_id], result)

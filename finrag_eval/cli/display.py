@@ -38,7 +38,7 @@ class Watch:
         else:
             typer.echo(text, err=True)
 
-    def start(self, what: str, *, total: int, done: int) -> None:
+    def start(self, what: str, *, total: int, done: int, unit: str = "trial") -> None:
         """Begin a bar of ``total`` steps of which ``done`` need not be done again."""
         self.close()
         if self._live:
@@ -48,7 +48,7 @@ class Watch:
                 total=total,
                 initial=done,
                 desc=what,
-                unit="trial",
+                unit=unit,
                 dynamic_ncols=True,
                 file=sys.stderr,
                 smoothing=0.1,
@@ -62,6 +62,11 @@ class Watch:
             return
         self._bar.set_postfix_str(now.line(), refresh=False)
         self._bar.update(now.done - self._bar.n)
+
+    def advance(self, done: int) -> None:
+        """Show how many steps are done."""
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
         """Leave the last state of the bar on the screen."""

@@ -70,8 +70,9 @@ def run(
     answers that are recorded are not paid for again. Ctrl-C once stops cleanly; run again to go on.
     """
     from finrag_eval.cli.display import Watch, show_result
+    from finrag_eval.job import known_prompts
     from finrag_eval.spec.sweeps import read_everything
-    from finrag_eval.sweep import RunOptions, known_prompts, run_sweep
+    from finrag_eval.sweep import RunOptions, run_sweep
 
     asked = read_everything(
         sweep,
@@ -115,10 +116,11 @@ def resume(
     budget_file: BudgetFile = None,
     max_usd: Annotated[
         float | None,
-        typer.Option("--max-usd", metavar="X", help="A new cap for the whole sweep, in USD."),
+        typer.Option("--max-usd", min=0, metavar="X", help="A new cap for the sweep, in USD."),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", metavar="N", help="Calls in flight at most.")
+        int | None,
+        typer.Option("--concurrency", min=1, metavar="N", help="Calls in flight at most."),
     ] = None,
     junit: JUnit = None,
     markdown: Markdown = None,
@@ -126,6 +128,8 @@ def resume(
     quiet: options.Quiet = False,
 ) -> int:
     """Finish a stopped sweep by the spec that it recorded; nothing is paid for twice."""
+    from decimal import Decimal
+
     from finrag_eval.cli.display import Watch, show_result
     from finrag_eval.sweep import RunOptions, resume_sweep
 
@@ -139,7 +143,8 @@ def resume(
             budget_file=budget_file,
         ),
         Watch(quiet=quiet),
-        overrides=_overrides(None, max_usd=max_usd, concurrency=concurrency),
+        max_usd=None if max_usd is None else Decimal(str(max_usd)),
+        concurrency=concurrency,
     )
     return show_result(result, output, junit=junit, markdown=markdown)
 

@@ -1,0 +1,131 @@
+"""What can be done again from a ledger alone: the summary, the scores, and the runs in MLflow.
+
+Enters: a sweep's id. Leaves: its files made anew. Nothing here asks a target for an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from finrag_eval.ending import Ending
+from finrag_eval.errors import InvalidInput
+from finrag_eval.job import SweepJob, job_of_ledger
+from finrag_eval.record.ground import tracking_problems
+from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep
+from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
+from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
+from finrag_eval.scoring import Scoring
+from finrag_eval.spec.sweeps import read_scorers
+from finrag_eval.sweep import SweepResult, Watch
+from finrag_eval.wrap_up import exit_code, wrap_up, write_files
+
+
+def summary_again(sweep_id: str, *, output_dir: Path) -> SweepResult:
+    """The sweep's summary and files, made anew from its ledger."""
+    folder = find_sweep(output_dir, sweep_id)
+    with LedgerReader.open(folder) as reader:
+        job, ending = job_of_ledger(reader), ending_in(reader)
+    summary = write_files(job, folder, ending)
+    return SweepResult(summary=summary, exit_code=exit_code(ending, summary, None), folder=folder)
+
+
+def score_again(
+    sweep_id: str,
+    *,
+    scorers: Sequence[str] | None,
+    output_dir: Path,
+    tracking_uri: str | None,
+    tracking: bool,
+    watch: Watch,
+) -> SweepResult:
+    """Score every recorded answer with the given scorers, else with the sweep's own.
+
+    Scores of other names stay as they are. Raises InvalidInput for scorers that are none.
+    """
+    folder = find_sweep(output_dir, sweep_id)
+    with LedgerReader.open(folder) as reader:
+        job, ending = job_of_ledger(reader), ending_in(reader)
+    if scorers:
+        job = replace(job, spec=replace(job.spec, scorers=read_scorers(scorers, "--scorer")))
+    uri = _checked_uri(job, tracking_uri, output_dir) if tracking else None
+    with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
+        ledger.begin_session(job.spec.resolved, job.facts(), kind="score")
+        scoring = Scoring(job, ledger)
+        watch.start("scoring", total=job.plan.trial_count, done=0)
+        for done in scoring.all_again():
+            watch.advance(done)
+        watch.close()
+        ledger.flush()
+        ledger.end_session(ending.status, 0)
+    recorder = (
+        None if uri is None else RecorderHandle.start(folder, uri=uri, on_notice=watch.notice)
+    )
+    try:
+        summary, code = wrap_up(job, folder, ending, recorder=recorder, watch=watch)
+    finally:
+        if recorder is not None:
+            recorder.close()
+    return SweepResult(summary=summary, exit_code=code, folder=folder)
+
+
+def sync_again(
+    sweep_id: str,
+    *,
+    output_dir: Path,
+    tracking_uri: str | None,
+    experiment: str | None,
+    watch: Watch,
+) -> Level:
+    """Bring the store level with the ledger, and the sweep's files up to date with it."""
+    folder = find_sweep(output_dir, sweep_id)
+    with LedgerReader.open(folder) as reader:
+        job, ending = job_of_ledger(reader), ending_in(reader)
+    uri = _checked_uri(job, tracking_uri, output_dir)
+    watch.start("recording in MLflow", total=job.plan.trial_count, done=0)
+    try:
+        return sync_sweep(
+            folder,
+            uri,
+            experiment=experiment,
+            between=lambda handle: _files_again(job, folder, ending),
+            on_notice=watch.notice,
+            progress=lambda done, behind: watch.advance(done),
+        )
+    finally:
+        watch.close()
+
+
+def ending_in(reader: LedgerReader) -> Ending:
+    """How the sweep's newest run ended; one that died was interrupted."""
+    runs = [session for session in reader.sessions() if session.kind == "run"]
+    status = runs[-1].status if runs else None
+    code = runs[-1].exit_code if runs else None
+    known = ("completed", "partial", "budget_stopped", "interrupted", "failed")
+    for name in known:
+        if status == name:
+            return Ending(status=name, exit_code=0 if code in (None, 4, 6) else code)
+    return Ending(status="interrupted", exit_code=0)
+
+
+def _files_again(job: SweepJob, folder: Path, ending: Ending) -> None:
+    write_files(job, folder, ending)
+
+
+def _checked_uri(job: SweepJob, tracking_uri: str | None, output_dir: Path) -> str:
+    uri = resolve_tracking_uri(tracking_uri)
+    problems, away = tracking_problems(
+        uri,
+        experiment=job.spec.experiment,
+        tracking=job.spec.tracking,
+        resumed=True,
+        results_folder=output_dir,
+    )
+    if problems:
+        raise InvalidInput(problems)
+    if away is not None:
+        from finrag_eval.errors import StoreUnreachable
+
+        raise StoreUnreachable(mask_uri(uri), away)
+    return uri

@@ -1,0 +1,33 @@
+"""``summary``: a sweep's summary and files again, from what was recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finrag_eval.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    app.command("summary")(summary)
+
+
+def summary(
+    sweep_id: options.SweepId,
+    output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Gates as JUnit XML, for CI.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="The summary as Markdown.")
+    ] = None,
+    output: options.Output = options.Format.table,
+) -> int:
+    """Make a sweep's summary and files again from its ledger, and print the summary."""
+    from finrag_eval.again import summary_again
+    from finrag_eval.cli.display import show_result
+
+    result = summary_again(sweep_id, output_dir=output_dir)
+    return show_result(result, output, junit=junit, markdown=markdown)
