@@ -56,9 +56,24 @@ class PromptLibrary:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
 
-    def versions(self) -> tuple[Prompt, ...]:
-        """All prompts, system prompts first, each kind by version."""
-        return tuple(self._prompts[key] for key in sorted(self._prompts, key=_order))
+    def texts(self, version: str | None = None) -> tuple[Prompt, ...]:
+        """All prompts, system prompts first; or those of one version, of either kind.
+
+        Raises InvalidInput for a version that neither kind has.
+        """
+        found = tuple(
+            self._prompts[key]
+            for key in sorted(self._prompts, key=_order)
+            if version is None or key[1] == version
+        )
+        if version is not None and not found:
+            raise InvalidInput([self._unknown("system", version)])
+        return found
+
+    def names(self) -> tuple[set[str], set[str]]:
+        """The versions of all system prompts, and those of all query templates."""
+        system, query = ({name for each, name in self._prompts if each == kind} for kind in _KINDS)
+        return system, query
 
     def load(self, version: PromptVersion) -> PromptTexts:
         """The two texts of a prompt version. Raises InvalidInput with the nearest known one."""
@@ -83,9 +98,8 @@ class PromptLibrary:
     def _unknown(self, kind: Kind, version: str) -> Problem:
         known = sorted(name for each, name in self._prompts if each == kind)
         near = get_close_matches(version, known, n=1)
-        folder = self.folder or PACKAGED
         return Problem(
-            file=str(folder),
+            file=str(self.folder or "prompts"),
             key=f"prompts.{kind}",
             message=f"no {kind} prompt version {version!r:.60}",
             fix=(f"did you mean {near[0]!r}? " if near else "")

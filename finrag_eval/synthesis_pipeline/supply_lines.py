@@ -33,14 +33,29 @@ _TEXT, _SUMMARIES = "10-K text", "summaries of 10-K text"
 _RETRIEVERS = ("bm25",)
 
 
+class Found(Protocol):
+    """What a search gave. One that cost money has ``cost_usd``, too."""
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """The passages, in reading order."""
+
+    @property
+    def relaxed(self) -> Sequence[str]:
+        """The filters that were let go of to find enough."""
+
+
 class Retriever(Protocol):
-    """What supply line 2 needs of a source of passages."""
+    """What supply line 2 needs of a source of passages.
+
+    One whose searches cost money also has ``worst_usd(query) -> Decimal``.
+    """
 
     @property
     def digest(self) -> str:
         """Names all that decides what a search finds."""
 
-    def search(
+    def find(
         self,
         query: str,
         *,
@@ -48,8 +63,8 @@ class Retriever(Protocol):
         years: Sequence[int],
         sections: Sequence[str],
         top_k: int,
-    ) -> list[Passage]:
-        """At most ``top_k`` passages with their neighbours, in reading order."""
+    ) -> Found:
+        """At most ``top_k`` passages with their neighbours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +141,8 @@ class SupplyLines:
         figures = Snapshot()
         if self.settings.include_kpi:
             figures = snapshot(asked, data.store, data.reader)
-        passages = self._passages(query, asked, data.retriever)
+        found = self._found(query, asked, data.retriever)
+        passages = tuple(found.passages) if found else ()
         return Context(
             text=_text(figures, passages, data.kind_of_passages),
             kpi_included=self.settings.include_kpi,
@@ -137,33 +153,37 @@ class SupplyLines:
             years=asked.years.named or figures.years,
             sections=asked.sections,
             kpi_entities=_entities(asked, figures, data.reader) if figures.text else {},
-            rag_entities=_entities(asked, None, data.reader) if data.retriever else {},
-            retrieval_stats=self._stats(passages) if data.retriever else {},
+            rag_entities=_entities(asked, None, data.reader) if found else {},
+            retrieval_stats=self._stats(found) if found else {},
             seconds=time.perf_counter() - started,
+            cost_usd=getattr(found, "cost_usd", Decimal(0)),
             passages=passages,
             kpi_lines=figures.lines,
         )
 
-    def _passages(
-        self, query: str, asked: Entities, retriever: Retriever | None
-    ) -> tuple[Passage, ...]:
+    def worst_usd(self, query: str) -> Decimal:
+        """The most that gathering can cost in USD; 0 where nothing of it is billed."""
+        worst = getattr(self._data().retriever, "worst_usd", None)
+        return Decimal(0) if worst is None else Decimal(worst(query))
+
+    def _found(self, query: str, asked: Entities, retriever: Retriever | None) -> Found | None:
         if retriever is None:
-            return ()
-        found = retriever.search(
+            return None
+        return retriever.find(
             query,
             tickers=asked.tickers,
             years=asked.years.named,
             sections=asked.sections,
             top_k=self.settings.top_k,
         )
-        return tuple(found)
 
-    def _stats(self, passages: Sequence[Passage]) -> dict[str, Any]:
+    def _stats(self, found: Found) -> dict[str, Any]:
         return {
             "retriever": self.settings.retriever,
             "top_k": self.settings.top_k,
-            "passages": len(passages),
-            "chunk_ids": [passage.chunk_id for passage in passages],
+            "passages": len(found.passages),
+            "relaxed": list(found.relaxed),
+            "chunk_ids": [passage.chunk_id for passage in found.passages],
         }
 
     def _data(self) -> _Data:
