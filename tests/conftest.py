@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["loopback.fixture"]
+
 settings.register_profile(
     "finrag",
     derandomize=True,

@@ -7,7 +7,6 @@ writes and output (times a burndown) when it ends; cache reads count nothing the
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from finrag_eval.domain import ModelConfig, RateLimit, Usage
@@ -16,20 +15,13 @@ from finrag_eval.execute.buckets import RateLimiter
 
 #: Prompt tokens per UTF-8 byte before any usage of the model was seen: dense figures, not prose.
 _FIRST_TOKENS_PER_BYTE = 1 / 3
-_CLAUDE_OF_BURNDOWN_5 = re.compile(
-    r"claude-(?:(?:opus|sonnet|haiku|fable)-(?:[4-9]|\d\d)\b|3-7-|[4-9]-)"
-)
 
 
 def output_burndown(model: ModelConfig) -> float:
-    """How many quota tokens one output token takes: ``output_burndown`` of the config entry.
-
-    Where the entry has none: 5 for Claude 3.7 and later, else 1 (AWS agent toolkit, 2026-08).
-    """
+    """Quota tokens that one output token takes: ``output_burndown`` of the entry, else 1."""
     configured = model.settings.get("output_burndown")
-    if isinstance(configured, int | float) and not isinstance(configured, bool):
-        return float(configured)
-    return 5.0 if _CLAUDE_OF_BURNDOWN_5.search(model.model_id) else 1.0
+    is_number = isinstance(configured, int | float) and not isinstance(configured, bool)
+    return float(configured) if is_number else 1.0  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

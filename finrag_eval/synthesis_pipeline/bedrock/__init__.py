@@ -1,0 +1,12 @@
+"""Amazon Bedrock answers: Converse through boto3, every answer checked, every fault classified.
+
+Enters: model requests. Leaves: checked replies, or ``ModelFault``. One attempt a call: retries,
+limits and money are others'. boto3 is imported when the first client is made.
+"""
+
+from __future__ import annotations
+
+from finrag_eval.synthesis_pipeline.bedrock.client import BedrockClient
+from finrag_eval.synthesis_pipeline.bedrock.credentials import credentials_problem
+
+__all__ = ["BedrockClient", "credentials_problem"]

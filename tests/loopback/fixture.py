@@ -1,0 +1,109 @@
+"""``bedrock``: the loopback server as a pytest fixture, started as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_SERVER = Path(__file__).with_name("server.py")
+#: Nothing of the machine's own AWS set-up may reach a test, and nothing of a test may leave it.
+_NEUTRAL = {
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "loopback-only",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/nonexistent/aws/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/aws/credentials",
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
+}
+FORGOTTEN = ("AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+
+
+class LoopbackBedrock:
+    """A running server: ``url``, and the ``env`` that sends boto3 to it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(_SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        self.url: str = json.loads(self._process.stdout.readline())["url"]
+        self.env = {**_NEUTRAL, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url}
+
+    def programme(self, **spec: Any) -> None:
+        """Set what the server does from now on (keys: programme.py), and empty its ledger."""
+        self._post("programme", spec)
+        self._post("forget", {})
+
+    def change(self, **spec: Any) -> None:
+        """Set what the server does from now on; the ledger stays."""
+        self._post("programme", spec)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every request since the last ``programme``, in its order of arrival."""
+        entries: list[dict[str, Any]] = self._get("ledger")
+        return entries
+
+    def stats(self) -> dict[str, int]:
+        """``connections`` so far, ``open`` now, ``most_in_flight``, ``requests``."""
+        stats: dict[str, int] = self._get("stats")
+        return stats
+
+    def stop(self) -> None:
+        """End the process; safe to call twice."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def _get(self, what: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}/control/{what}") as answer:
+            return json.load(answer)
+
+    def _post(self, what: str, body: Any) -> None:
+        data = json.dumps(body).encode()
+        with urllib.request.urlopen(f"{self.url}/control/{what}", data=data) as answer:
+            answer.read()
+
+
+@pytest.fixture(scope="session")
+def bedrock_process() -> Iterator[LoopbackBedrock]:
+    """One server for all tests of a session."""
+    server = LoopbackBedrock()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bedrock(
+    bedrock_process: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LoopbackBedrock]:
+    """The server with an empty programme, and this process's environment pointed at it."""
+    for name, value in bedrock_process.env.items():
+        monkeypatch.setenv(name, value)
+    for name in FORGOTTEN:
+        monkeypatch.delenv(name, raising=False)
+    bedrock_process.programme()
+    yield bedrock_process
+
+
+def repeats_after_success(ledger: Sequence[dict[str, Any]]) -> list[str]:
+    """The trial keys that were sent again after they had been answered."""
+    answered: set[str] = set()
+    again = []
+    for entry in ledger:
+        if entry["trial_key"] in answered:
+            again.append(entry["trial_key"])
+        if entry["answered"]:
+            answered.add(entry["trial_key"])
+    return again
