@@ -199,11 +199,15 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    print(f"{asked.trials} trials, {CONTEXT_CHARS + ANSWER_CHARS} characters each, {THREADS} threads")
+    print(
+        f"{asked.trials} trials, {CONTEXT_CHARS + ANSWER_CHARS} characters each, {THREADS} threads"
+    )
     print(f"{'':34}{'CPU ms':>8}{'spread':>14}{'wall ms':>9}{'disk/raw':>10}{'KB/trial':>10}"
           f"{'columns s':>11}{'records s':>11}")  # fmt: skip
     for label, shared, mixed in (

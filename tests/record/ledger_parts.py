@@ -54,9 +54,9 @@ def a_cell(
             version=PromptVersion(system=version, query="v1"),
             system_text=system_text,
             query_text="{context}\n{query}",
-            digest=f"prompts of {system_text}",
+            digest=f"prompts of {system_text!a}",
         ),
-        digest=f"cell of {key} and {system_text}",
+        digest=f"cell of {key} and {system_text!a}",
     )
 
 
@@ -72,7 +72,7 @@ def all_trials(cells: Iterable[Cell], queries: Iterable[Query], repeats: int = 1
     held = list(cells)
     return [
         Trial(
-            key=f"{cell.digest}/{query.query}/{repeat}",
+            key=f"{cell.digest}/{query.query!a}/{repeat}",
             cell=cell.name,
             query_id=query.id,
             repeat=repeat,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -250,6 +251,17 @@ def test_a_plan_that_breaks_while_it_is_read_changes_nothing(tmp_path: Path) -> 
             assert [cell.model.key for cell in reader.cells()] == ["fast"]
         answer(ledger, Trial(key="k", cell="fast.v1-v1", query_id="q0"))
         ledger.flush()
+
+
+def test_a_plan_with_a_key_twice_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+    with a_ledger(tmp_path) as ledger:
+        (trial,) = begin(ledger, [a_cell()], some_queries(1))
+        with pytest.raises(sqlite3.IntegrityError, match=r"planned\.trial_key"):
+            ledger.store_plan(
+                cells=[a_cell()], query_set=a_query_set(some_queries(1)), trials=[trial, trial]
+            )
+        answer(ledger, trial)
+        settle_all(ledger)
 
 
 def test_nothing_is_written_without_a_session(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The whole ledger as JSON lines, for jq and for whoever has no SQLite.
 
-Enters: a sweep's folder. Leaves: one object a line with its ``kind``: ``sweep``, ``session``,
+Enters: a sweep's folder. Leaves: one object a line with its ``type``: ``sweep``, ``session``,
 ``cell``, ``query``, ``attempt`` and ``trial``. Money is text, exact; missing values are null.
 """
 
@@ -53,5 +53,5 @@ def _lines(reader: LedgerReader) -> Iterator[str]:
         yield _line("trial", {**record, "result": reader.result(outcome_id)})
 
 
-def _line(kind: str, content: Mapping[str, Any]) -> str:
-    return strict_json({"kind": kind, **content})
+def _line(type_of_line: str, content: Mapping[str, Any]) -> str:
+    return strict_json({"type": type_of_line, **content})

@@ -132,9 +132,9 @@ class GroupWriter:
         self._connection.execute("SAVEPOINT job")
         try:
             job.value = job.work(self._connection)
-        except sqlite3.Error:
-            raise
         except BaseException as error:
+            if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+                raise
             job.error = error
             self._connection.execute("ROLLBACK TO job")
         self._connection.execute("RELEASE job")

@@ -72,16 +72,12 @@ TABLES: Sequence[str] = (
         session INTEGER NOT NULL, scored_at REAL NOT NULL, judge_cost_usd TEXT NOT NULL,
         scores_json TEXT NOT NULL)""",
     "CREATE INDEX scores_by_outcome ON scores(outcome)",
-    # For people with an sqlite3 shell; sqlar_uncompress is the shell's own.
+    # For people with an sqlite3 shell.
     """CREATE VIEW trials AS
         SELECT o.*, (SELECT s.scores_json FROM scores s WHERE s.outcome = o.outcome
                      ORDER BY s.scores DESC LIMIT 1) AS scores_json
         FROM outcomes o WHERE o.outcome =
             (SELECT max(n.outcome) FROM outcomes n WHERE n.trial_key = o.trial_key)""",
-    """CREATE VIEW answers AS
-        SELECT o.outcome, o.trial_key, o.cell, o.query_id, o.repeat, o.status,
-               json_extract(sqlar_uncompress(r.data, r.bytes), '$.answer') AS answer
-        FROM outcomes o JOIN results r ON r.outcome = o.outcome""",
 )
 
 

@@ -105,7 +105,7 @@ def _outcome_figures(
     return (
         session,
         trial.key,
-        texts.column_text(trial.cell),
+        trial.cell,
         model_key,
         texts.column_text(trial.query_id),
         trial.repeat,
