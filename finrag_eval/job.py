@@ -210,7 +210,10 @@ class TargetRecipe:
             Pipeline(SupplyLines(spec.retrieval, cache_folder=self.job.cache_folder)),
             queries=queries,
             cells=cells,
-            client_for=Clients(connections=spec.execution.concurrency),
+            client_for=Clients(
+                workers=spec.execution.concurrency,
+                attempt_timeout_s=spec.execution.attempt_timeout_s,
+            ).client_for,
             execution=spec.execution,
             sweep_id=self.sweep_id,
         )

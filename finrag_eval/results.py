@@ -51,11 +51,11 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def write_spec(folder: Path, resolved: Mapping[str, Any]) -> None:
     """Write the resolved spec as YAML that can be run again."""
-    import yaml
+    from finrag_eval.spec.located import dump_yaml
 
     with replacing(folder / SPEC_YAML) as file:
         file.write("# the resolved spec of this sweep: defaults filled in, paths absolute\n")
-        yaml.safe_dump(dict(resolved), file, sort_keys=False, allow_unicode=True)
+        file.write(dump_yaml(resolved))
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

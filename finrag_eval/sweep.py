@@ -163,7 +163,7 @@ def credential_problems(job: SweepJob) -> list[Problem]:
     models = [model for model in job.models.values() if model.provider == "bedrock"]
     if not models or job.spec.target != BUILT_IN_TARGET:
         return []
-    from finrag_eval.synthesis_pipeline.bedrock_client import credentials_problem
+    from finrag_eval.synthesis_pipeline.bedrock import credentials_problem
 
     found = (credentials_problem(model) for model in models)
     return list(dict.fromkeys(problem for problem in found if problem is not None))
