@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finrag_eval.report.figures import money, plain, seconds
-from finrag_eval.report.ink import INK, LINE, MUTED, PAPER, PURPOSES, drawn, model_colour
+from finrag_eval.report.grid import middle_cut
+from finrag_eval.report.ink import INK, LINE, MUTED, PAPER, PURPOSES, Canvas, drawn, model_colour
+from finrag_eval.report.safe_text import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _WIDE, _NARROW = 940, 350
 _MOST_ROWS = 24
+_LABEL = 40
 _MARKERS = "osD^vP"
 
 
@@ -32,6 +35,11 @@ class Mark:
     name: str
     colour: int
     shape: int
+
+    @property
+    def label(self) -> str:
+        """Letter and name as they stand in a wide picture; long names are cut in the middle."""
+        return f"{self.letter}\u2002{middle_cut(visible(self.name), _LABEL)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +87,10 @@ def cost_against_quality(name: str, points: Sequence[Point], score_name: str) ->
         return lambda axes: _draw_points(axes, points, score_name, is_narrow=is_narrow)
 
     return Chart(
-        wide=drawn(f"{name}-wide", _WIDE, 400, draw(False)),
-        narrow=drawn(f"{name}-narrow", _NARROW, 330, draw(True)),
+        wide=drawn(f"{name}-wide", Canvas(width=_WIDE, height=400, top=34), draw(False)),
+        narrow=drawn(
+            f"{name}-narrow", Canvas(width=_NARROW, height=330, left=40, top=34), draw(True)
+        ),
     )
 
 
@@ -141,7 +151,7 @@ def _draw_point(axes: Axes, point: Point) -> None:
 
 
 def _frame_points(axes: Axes, points: Sequence[Point], *, is_log: bool) -> None:
-    """Room around the points, more to the right, where names stand."""
+    """Room around the points."""
     lows = [point.mean if point.low is None else point.low for point in points]
     highs = [point.mean if point.high is None else point.high for point in points]
     costs = [point.usd for point in points]
@@ -152,38 +162,39 @@ def _frame_points(axes: Axes, points: Sequence[Point], *, is_log: bool) -> None:
     axes.set_ylim(low, high)
     if is_log:
         factor = (max(costs) / min(costs)) ** 0.12
-        axes.set_xlim(min(costs) / factor, max(costs) * factor * factor)
+        axes.set_xlim(min(costs) / factor, max(costs) * factor)
     else:
         span = max(costs) - min(costs) or max(costs) or 1.0
-        axes.set_xlim(max(0.0, min(costs) - 0.12 * span), max(costs) + 0.3 * span)
+        axes.set_xlim(max(0.0, min(costs) - 0.12 * span), max(costs) + 0.12 * span)
 
 
 def _label_points(axes: Axes, points: Sequence[Point], *, is_narrow: bool) -> None:
-    """Names beside the points, moved apart where two would touch."""
+    """Names beside the points, inwards, and moved apart where two would touch."""
     bottom, top = axes.get_ylim()
     least = (top - bottom) * 0.062
     height = bottom
     for point in sorted(points, key=lambda point: point.mean):
         at = max(point.mean, height)
-        height = at + least if not is_narrow else bottom
-        text = point.mark.letter if is_narrow else f"{point.mark.letter}\u2002{point.mark.name}"
+        height = bottom if is_narrow else at + least
+        place = axes.transLimits.transform(axes.transScale.transform((point.usd, point.mean)))
+        is_right = place[0] > 0.66 and not is_narrow
         axes.annotate(
-            text,
+            point.mark.letter if is_narrow else point.mark.label,
             (point.usd, at),
-            xytext=(9, 5),
+            xytext=(-9 if is_right else 9, 5),
             textcoords="offset points",
+            ha="right" if is_right else "left",
             va="bottom",
             fontsize=12,
             color=INK,
-            annotation_clip=False,
         )
 
 
 def _money_ticks(axes: Axes, *, is_log: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: money(round(value, 9))))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     if is_log:
         axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0)))
     else:
@@ -203,10 +214,16 @@ def latency_chart(latencies: Mapping[str, Sequence[float]], marks: Sequence[Mark
 
     height = 74 + 60 * len(rows)
     return Chart(
-        wide=drawn("latency-wide", _WIDE, height, draw(False)),
-        narrow=drawn("latency-narrow", _NARROW, height, draw(True)),
+        wide=drawn("latency-wide", _rows_canvas(rows, height), draw(False)),
+        narrow=drawn("latency-narrow", Canvas(width=_NARROW, height=height, left=30), draw(True)),
         left_out=len(shown) - len(rows),
     )
+
+
+def _rows_canvas(rows: Sequence[Mark], height: int) -> Canvas:
+    """A wide canvas whose left margin holds the longest name."""
+    longest = max(len(mark.label) for mark in rows)
+    return Canvas(width=_WIDE, height=height, left=18 + 7.3 * longest)
 
 
 def _draw_ridges(
@@ -225,7 +242,7 @@ def _draw_ridges(
     axes.set_ylim(-len(rows) + 0.55, 1.0)
     axes.set_yticks(
         [0.12 - at for at in range(len(rows))],
-        [mark.letter if is_narrow else f"{mark.letter}\u2002{mark.name}" for mark in rows],
+        [mark.letter if is_narrow else mark.label for mark in rows],
         color=INK,
         fontsize=12,
     )
@@ -298,8 +315,8 @@ def cost_chart(costs: Mapping[str, Mapping[str, float]], marks: Sequence[Mark]) 
 
     height = 66 + 38 * len(rows)
     return Chart(
-        wide=drawn("cost-wide", _WIDE, height, draw(False)),
-        narrow=drawn("cost-narrow", _NARROW, height, draw(True)),
+        wide=drawn("cost-wide", _rows_canvas(rows, height), draw(False)),
+        narrow=drawn("cost-narrow", Canvas(width=_NARROW, height=height, left=30), draw(True)),
         left_out=len(shown) - len(rows),
     )
 
@@ -331,7 +348,7 @@ def _draw_costs(
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_yticks(
         [-at for at in range(len(rows))],
-        [mark.letter if is_narrow else f"{mark.letter}\u2002{mark.name}" for mark in rows],
+        [mark.letter if is_narrow else mark.label for mark in rows],
         color=INK,
         fontsize=12,
     )

@@ -55,6 +55,7 @@ def grid(
     lines = [paint(_line(columns, [column.title for column in columns], widths), "dim")]
     for at, row in enumerate(cells):
         padded = _padded(columns, row, widths)
+        padded[-1] = padded[-1].rstrip()
         painted = [
             paint(text, (styles or {}).get((at, index))) for index, text in enumerate(padded)
         ]

@@ -41,6 +41,7 @@ class _Texts:
 
     texts: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    contexts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def number(self, text: str | None) -> int | None:
         if text is None:
@@ -49,6 +50,20 @@ class _Texts:
             self.numbers[text] = len(self.texts)
             self.texts.append(text)
         return self.numbers[text]
+
+    def context(self, context: str | None) -> dict[str, Any] | None:
+        """A context's parts, by number; cells that share one share the work."""
+        if context is None:
+            return None
+        if context not in self.contexts:
+            parts = split_context(context)
+            self.contexts[context] = {
+                "kpi": self.number(parts.kpi),
+                "passages": [[heading, self.number(text)] for heading, text in parts.passages],
+                "other": self.number(parts.other),
+                "chars": f"{len(context):,}",
+            }
+        return self.contexts[context]
 
 
 def pack(trials: Sequence[TrialView], cell_names: Sequence[str]) -> Packed:
@@ -75,7 +90,7 @@ def pack(trials: Sequence[TrialView], cell_names: Sequence[str]) -> Packed:
 def _query(one: TrialView) -> dict[str, Any]:
     """What the table shows and searches of a question."""
     return {
-        "id": one.query_id,
+        "id": one_line(one.query_id, 200),
         "text": one_line(one.question, 240),
         "difficulty": one.difficulty or "",
         "tickers": list(one.tickers),
@@ -101,7 +116,7 @@ def _row(
         plain(one.latency_total_seconds),
         one.output_tokens,
         count(one.output_tokens),
-        one.error_type or "",
+        one_line(one.error_type or "", 200),
         one_line(preview or "", 140),
     ]
 
@@ -125,7 +140,7 @@ def _details(one: TrialView, texts: _Texts, prompts: _Texts) -> dict[str, Any]:
         "scores": [_score(score) for score in one.scores],
         "figures": _figures(one),
         "facts": _facts(one),
-        "context": _context(one.context, texts),
+        "context": texts.context(one.context),
         "system": prompts.number(one.system_prompt),
         "template": prompts.number(one.query_template),
     }
@@ -213,18 +228,6 @@ def _facts(one: TrialView) -> list[list[str]]:
     ]
     facts += [[str(key), _reason(value)] for key, value in one.more.items()]
     return [[label, text] for label, text in facts if label and text]
-
-
-def _context(context: str | None, texts: _Texts) -> dict[str, Any] | None:
-    if context is None:
-        return None
-    parts = split_context(context)
-    return {
-        "kpi": texts.number(parts.kpi),
-        "passages": [[heading, texts.number(text)] for heading, text in parts.passages],
-        "other": texts.number(parts.other),
-        "chars": f"{len(context):,}",
-    }
 
 
 def _sealed(value: Any) -> str:

@@ -365,7 +365,9 @@ def _comparison(
     p = min(1.0, 3 * math.erfc(abs(delta) / max(error, 1e-12) / math.sqrt(2)))
     is_score = metric.startswith("score.")
     ratio = (
-        None if is_score else math.fsum(after[q] for q in both) / math.fsum(before[q] for q in both)
+        None
+        if is_score or not both
+        else math.fsum(after[q] for q in both) / math.fsum(before[q] for q in both)
     )
     verdict = "inconclusive"
     if p < 0.05:

@@ -1,0 +1,95 @@
+"""What the report's tests share: a sample sweep, and a real browser that reads files from disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sample_sweep import make_sweep
+
+from finrag_eval.report.html import write_report_html
+from finrag_eval.report.trial_view import TrialView
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Sweep = tuple[dict[str, Any], list[TrialView]]
+
+
+@pytest.fixture(scope="session")
+def sweep() -> Sweep:
+    """A sweep of 4 cells and 40 questions."""
+    return make_sweep(queries=40)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; tests are skipped where it or its driver is missing."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install -e .[test]"
+    )
+    with api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Opened:
+    """A page that is open, with all that it said and asked for."""
+
+    page: Any
+    file: Path
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def shown_rows(self) -> list[str]:
+        return [row.inner_text() for row in self.page.query_selector_all("#trials-body tr")]
+
+
+Open = Callable[..., Opened]
+
+
+@pytest.fixture
+def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
+    """Opens a sweep's report from disk, with the network off; ends with no complaint at all."""
+    opened: list[Opened] = []
+
+    def open_one(
+        sweep: Sweep, *, width: int = 1280, scheme: str = "light", place: str = "", **limits: int
+    ) -> Opened:
+        file = tmp_path / f"report-{len(opened)}.html"
+        write_report_html(file, *sweep, **limits)
+        context = browser.new_context(
+            viewport={"width": width, "height": 860}, color_scheme=scheme, offline=True
+        )
+        one = Opened(page=context.new_page(), file=file)
+        one.page.set_default_timeout(10_000)
+        one.page.on("console", lambda said: one.complaints.append(f"{said.type}: {said.text}"))
+        one.page.on("pageerror", lambda error: one.complaints.append(str(error)))
+        one.page.on("dialog", lambda box: one.complaints.append(f"dialog: {box.message}"))
+        one.page.on("request", lambda request: one.requests.append(request.url))
+        one.page.goto(file.as_uri() + place)
+        one.page.wait_for_selector("#found:not(:empty)")
+        opened.append(one)
+        return one
+
+    yield open_one
+    for one in opened:
+        assert one.complaints == []
+        assert [url for url in one.requests if not url.startswith(("file:", "blob:"))] == []
+        one.page.context.close()

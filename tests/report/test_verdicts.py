@@ -1,0 +1,132 @@
+"""The result in words says what the comparisons say, and no more."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from sample_sweep import ARMS, make_sweep
+
+from finrag_eval.report.sheet import read_sheet
+from finrag_eval.report.verdicts import verdict
+
+BASE, CANDIDATE = ARMS[0].cell, ARMS[1].cell
+
+
+def compared(*verdicts: tuple[str, str], cost_ratio: float = 1.13) -> dict[str, Any]:
+    """A summary of two cells with these (metric, verdict) comparisons."""
+    summary, _ = make_sweep(queries=10, arms=ARMS[:2])
+    model = copy.deepcopy(summary["comparisons"][0])
+    summary["gates"] = []
+    summary["comparisons"] = [
+        model | {"metric": metric, "verdict": said} for metric, said in verdicts
+    ]
+    for one in summary["comparisons"]:
+        if one["metric"] == "cost_usd":
+            one["ratio"], one["ratio_ci_low"], one["ratio_ci_high"] = cost_ratio, 1.1, 1.2
+    return summary
+
+
+def headline(summary: dict[str, Any]) -> str:
+    return verdict(read_sheet(summary)).headline
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (
+            [("score.numeric", "better"), ("cost_usd", "worse")],
+            f"{CANDIDATE} answers better than {BASE}, at 1.13× the cost.",
+        ),
+        ([("score.numeric", "worse")], f"{CANDIDATE} answers worse than {BASE}."),
+        (
+            [("score.numeric", "equivalent"), ("cost_usd", "better")],
+            f"{CANDIDATE} answers as well as {BASE}, at 1.13× the cost.",
+        ),
+        (
+            [("score.numeric", "inconclusive")],
+            f"No candidate could be told from {BASE} by the quality of its answers.",
+        ),
+        (
+            [("score.numeric", "equivalent"), ("score.citation", "inconclusive")],
+            f"No candidate could be told from {BASE} by the quality of its answers.",
+        ),
+        (
+            [("score.numeric", "better"), ("score.citation", "worse")],
+            f"{CANDIDATE} answers differently from {BASE}.",
+        ),
+        (
+            [("cost_usd", "better")],
+            f"No candidate could be told from {BASE} by the quality of its answers.",
+        ),
+    ],
+)
+def test_the_headline_follows_the_verdicts(verdicts: list[tuple[str, str]], said: str) -> None:
+    assert headline(compared(*verdicts)) == said
+
+
+def test_without_a_baseline_no_cell_is_called_better() -> None:
+    summary, _ = make_sweep(queries=10)
+    summary["comparisons"] = []
+    said = verdict(read_sheet(summary))
+    assert said.headline.startswith("4 cells ran and none was compared")
+    words = " ".join(one.sentence for finding in said.findings for one in finding.statements)
+    assert "better" not in words
+    assert "best" not in words
+
+
+def test_a_failed_gate_is_in_the_headline() -> None:
+    summary = compared(("score.numeric", "inconclusive"))
+    gate = {"sentence": "g", "figure": 0.1, "bound": 0.2}
+    summary["gates"] = [gate | {"passed": False}, gate | {"passed": True}]
+    assert headline(summary).endswith(" 1 gate of 2 failed.")
+
+
+def test_an_undecided_comparison_says_what_it_could_have_missed() -> None:
+    summary = compared(("score.numeric", "inconclusive"))
+    summary["comparisons"][0] |= {"mde": 0.08, "queries_needed": 420, "n_pairs": 118}
+    statement = verdict(read_sheet(summary)).findings[0].statements[0]
+    assert "true differences under 0.080 are easily missed" in statement.detail
+    assert "about 420 questions would settle a difference of this size" in statement.detail
+    assert statement.sentence.startswith("numeric: inconclusive, ")
+
+
+def test_failures_and_trials_that_never_ran_are_cautions() -> None:
+    summary, _ = make_sweep(queries=10)
+    summary["status"] = "budget_stopped"
+    summary["totals"] |= {
+        "trials_planned": 40,
+        "trials_succeeded": 27,
+        "trials_failed": 3,
+        "trials_not_run": 10,
+    }
+    cautions = verdict(read_sheet(summary)).cautions
+    assert cautions[:3] == (
+        "The sweep was stopped by its budget: these are the figures of what was done until then.",
+        "10 trials of 40 never ran.",
+        "3 trials of 30 failed (10%); they count as failures, not as wrong answers.",
+    )
+
+
+def test_rehearsal_costs_are_said_to_be_no_real_money() -> None:
+    summary, _ = make_sweep(queries=10)
+    for cell in summary["cells"]:
+        cell["cost_basis"] = "rehearsal"
+    assert any("nothing was billed" in text for text in verdict(read_sheet(summary)).cautions)
+
+
+def test_the_decisive_finding_comes_first() -> None:
+    summary, _ = make_sweep(queries=10)
+    model = summary["comparisons"][0]
+    summary["comparisons"] = [
+        model | {"candidate": arm.cell, "metric": "score.numeric", "verdict": said}
+        for arm, said in zip(ARMS[1:], ("worse", "inconclusive", "better"), strict=True)
+    ]
+    findings = verdict(read_sheet(summary)).findings
+    assert [finding.tone for finding in findings] == ["better", "inconclusive", "worse"]
+    assert findings[0].cell == ARMS[3].cell
+
+
+def test_a_summary_with_nothing_in_it_still_has_a_headline() -> None:
+    assert headline({"sweep_id": "S"}) == "No cell has a result yet."
