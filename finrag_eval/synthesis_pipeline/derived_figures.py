@@ -22,6 +22,7 @@ from finrag_eval.synthesis_pipeline.entities import label
 from finrag_eval.synthesis_pipeline.kpi_store import Fact
 
 _POINTS = {"percent", "ratio"}
+_OF_RATIOS = "(difference of ratios)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,11 @@ class Formula:
     first: str
     second: str
     kind: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The metrics that it needs."""
+        return (self.first, self.second) if self.second else (self.first,)
 
 
 FORMULAS: Mapping[str, Formula] = {
@@ -121,36 +127,28 @@ def change(name: str, first: Fact, last: Fact) -> Derived | None:
     if not are_comparable(first, last):
         return None
     head = f"{first.ticker} {name} change FY{first.fiscal_year} to FY{last.fiscal_year}"
-    amount = last.value - first.value
-    a, b = scaled(first.value, first.unit), scaled(last.value, last.unit)
     if first.unit in _POINTS:
-        unit = "percentage points" if first.unit == "percent" else "(difference of ratios)"
-        told = f"{_signed(hundredths(amount))} {unit} = {b} - {a}"
-        return _derived(f"{head}: {told}", (first, last), amount)
-    told = _signed(written(amount, first.unit))
-    if first.value <= 0:
-        note = (
-            f"{told} = {b} - {a}{_in(first.unit)}; no percentage from a base that is not positive"
-        )
-        return _derived(f"{head}: {note}", (first, last))
-    growth = amount / first.value
-    told += f", {_signed(percent(growth))} = ({b} - {a}) / {a}{_in(first.unit)}"
-    return _derived(f"{head}: {told}", (first, last), growth)
+        a, b = scaled(first.value, first.unit), scaled(last.value, last.unit)
+        unit = "percentage points" if first.unit == "percent" else _OF_RATIOS
+        told = f"{_signed(hundredths(last.value - first.value))} {unit} = {b} - {a}"
+    else:
+        told = _change_told(first.value, last.value, first.unit)
+    return _derived(f"{head}: {told}", (first, last))
 
 
-def change_of_derived(
-    name: str, first: Derived, last: Derived, *, is_share: bool
-) -> Derived | None:
-    """How a derived share or ratio moved, in percentage points or plain."""
+def change_of_derived(name: str, first: Derived, last: Derived, kind: str) -> Derived | None:
+    """How a derived figure moved: shares in percentage points, amounts as amounts do."""
     if first.value is None or last.value is None:
         return None
     start, end = first.inputs[0], last.inputs[0]
     head = f"{start.ticker} {name} change FY{start.fiscal_year} to FY{end.fiscal_year}"
-    factor, unit = (100, "percentage points") if is_share else (1, "(difference of ratios)")
-    a, b = hundredths(first.value * factor), hundredths(last.value * factor)
-    amount = (last.value - first.value) * factor
-    told = f"{_signed(hundredths(amount))} {unit} = {b} - {a}"
-    return _derived(f"{head}: {told}", (*first.inputs, *last.inputs), amount)
+    if kind in {"share", "ratio"}:
+        factor, unit = (100, "percentage points") if kind == "share" else (1, _OF_RATIOS)
+        a, b = hundredths(first.value * factor), hundredths(last.value * factor)
+        told = f"{_signed(hundredths((last.value - first.value) * factor))} {unit} = {b} - {a}"
+    else:
+        told = _change_told(first.value, last.value, start.unit)
+    return _derived(f"{head}: {told}", (*first.inputs, *last.inputs))
 
 
 def compound_growth(name: str, first: Fact, last: Fact) -> Derived | None:
@@ -200,6 +198,15 @@ def difference(name: str, first: Fact, second: Fact) -> Derived | None:
     if low.value > 0:
         told += f"; {high.ticker} is {hundredths(high.value / low.value)} times {low.ticker}"
     return _derived(f"{head}: {told}", (high, low), amount)
+
+
+def _change_told(first: Decimal, last: Decimal, unit: str) -> str:
+    a, b = scaled(first, unit), scaled(last, unit)
+    told = _signed(written(last - first, unit))
+    if first <= 0:
+        return f"{told} = {b} - {a}{_in(unit)}; no percentage from a base that is not positive"
+    growth = (last - first) / first
+    return f"{told}, {_signed(percent(growth))} = ({b} - {a}) / {a}{_in(unit)}"
 
 
 def _derived(line: str, inputs: Sequence[Fact], value: Decimal | None = None) -> Derived:

@@ -66,19 +66,18 @@ class _Draft:
     facts: dict[str, Fact] = field(default_factory=dict)
     derived: dict[str, None] = field(default_factory=dict)
     gaps: dict[str, None] = field(default_factory=dict)
-    years: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    years: set[int] = field(default_factory=set)
     found: int = 0
     wanted: int = 0
 
     def snapshot(self) -> Snapshot:
         for ticker in self.tickers:
-            self.years[ticker] = self._years_of(ticker)
             for metric in self.metrics:
                 self._add_metric(ticker, metric)
             self._add_ratios(ticker)
         self._add_across_companies()
         self._add_gaps_of_the_question()
-        years = tuple(sorted({year for years in self.years.values() for year in years}))
+        years = self._all_years()
         lines = tuple(_lines(self._in_order()))
         return Snapshot(
             text=self._text(lines, years or self.asked.years.named),
@@ -89,26 +88,31 @@ class _Draft:
             metrics=self.metrics,
         )
 
-    def _years_of(self, ticker: str) -> tuple[int, ...]:
-        asked, have = self.asked.years, self._years_of_data(ticker)
+    def _all_years(self) -> tuple[int, ...]:
+        return tuple(sorted(self.years))
+
+    def _years_of(self, ticker: str, metric: str) -> tuple[int, ...]:
+        """The years to tell of: those asked for, else the latest that there are."""
+        asked, have = self.asked.years, self._years_of_data(ticker, metric)
         if asked.open_from is not None:
             last = max(have, default=asked.open_from)
             years = (*asked.named, *range(asked.open_from, max(last, asked.open_from) + 1))
             return tuple(sorted(set(years)))
         return asked.named or tuple(have[-(asked.recent or _LATEST) :])
 
-    def _years_of_data(self, ticker: str) -> Sequence[int]:
-        years: set[int] = set()
-        for metric in self.metrics:
-            formula = FORMULAS.get(metric)
-            inputs = (metric, formula.first) if formula else (metric,)
-            years.update(*(self.store.years(ticker, key) for key in inputs))
+    def _years_of_data(self, ticker: str, metric: str) -> Sequence[int]:
+        """Years with the figure or with what it follows from; without any, the company's own."""
+        years = set(self.store.years(ticker, metric))
+        if formula := FORMULAS.get(metric):
+            inputs = [set(self.store.years(ticker, key)) for key in formula.inputs]
+            years |= set.intersection(*inputs)
         return sorted(years) or self.store.years(ticker)
 
     def _add_metric(self, ticker: str, metric: str) -> None:
-        years = self._with_year_before(ticker, metric)
+        asked = self._years_of(ticker, metric)
+        self.years.update(asked)
+        years = self._with_year_before(ticker, metric, asked)
         told = {year: self._figure(ticker, year, metric) for year in years}
-        asked = self.years[ticker]
         missing = [year for year in asked if told[year] is None]
         self.wanted += len(asked)
         self.found += len(asked) - len(missing)
@@ -119,21 +123,16 @@ class _Draft:
         if len(facts) == len(have):
             self._add_over_time(name=label(metric, self.store.metric_labels), facts=facts)
         else:
-            self._add_derived_over_time(
-                metric, [figure for figure in have if isinstance(figure, Derived)]
-            )
+            self._add_derived_over_time(metric, have)
 
-    def _with_year_before(self, ticker: str, metric: str) -> tuple[int, ...]:
+    def _with_year_before(
+        self, ticker: str, metric: str, years: tuple[int, ...]
+    ) -> tuple[int, ...]:
         """The years asked for; of one year's growth, the year before it, too, if there is one."""
-        years = self.years[ticker]
         if len(years) != 1 or "change" not in self.asked.asks:
             return years
         before = years[0] - 1
-        formula = FORMULAS.get(metric)
-        has_it = self.store.fact(ticker, before, metric) or (
-            formula and self.store.fact(ticker, before, formula.first)
-        )
-        return (before, *years) if has_it else years
+        return (before, *years) if before in self._years_of_data(ticker, metric) else years
 
     def _figure(self, ticker: str, year: int, metric: str) -> Fact | Derived | None:
         """The figure by formula for margins and the like, else the fact, else by formula."""
@@ -142,7 +141,7 @@ class _Draft:
         if fact is not None and (formula is None or formula.kind in {"minus", "same"}):
             return self._keep(fact)
         if formula is not None:
-            inputs = self._inputs(ticker, year, (formula.first, formula.second))
+            inputs = self._inputs(ticker, year, formula.inputs)
             name = label(metric, self.store.metric_labels)
             derived = from_formula(name, formula, inputs) if inputs else None
             if derived is not None:
@@ -151,7 +150,7 @@ class _Draft:
         return self._keep(fact) if fact is not None else None
 
     def _inputs(self, ticker: str, year: int, keys: Iterable[str]) -> list[Fact]:
-        facts = [self.store.fact(ticker, year, key) for key in keys if key]
+        facts = [self.store.fact(ticker, year, key) for key in keys]
         return [fact for fact in facts if fact is not None] if None not in facts else []
 
     def _keep(self, fact: Fact) -> Fact:
@@ -182,19 +181,20 @@ class _Draft:
         if "sum" in asks and len(self.tickers) == 1:
             self._keep_derived(total(name, facts))
 
-    def _add_derived_over_time(self, metric: str, figures: list[Derived]) -> None:
-        formula = FORMULAS.get(metric)
-        if formula is None or formula.kind not in {"share", "ratio"}:
+    def _add_derived_over_time(self, metric: str, figures: Sequence[Fact | Derived]) -> None:
+        if not self.asked.asks & {"change", "difference"}:
             return
-        if "change" in self.asked.asks or "difference" in self.asked.asks:
-            name = label(metric, self.store.metric_labels)
-            is_share = formula.kind == "share"
-            for first, last in _pairs(figures):
-                self._keep_derived(change_of_derived(name, first, last, is_share=is_share))
+        kind, name = FORMULAS[metric].kind, label(metric, self.store.metric_labels)
+        derived = [
+            Derived(line="", inputs=(each,), value=each.value) if isinstance(each, Fact) else each
+            for each in figures
+        ]
+        for first, last in _pairs(derived):
+            self._keep_derived(change_of_derived(name, first, last, kind))
 
     def _add_ratios(self, ticker: str) -> None:
         for part, whole in self.asked.metrics.ratios:
-            for year in self.years[ticker]:
+            for year in self._all_years():
                 inputs = self._inputs(ticker, year, (part, whole))
                 if inputs:
                     names = [name_of(fact) for fact in inputs]
@@ -203,7 +203,7 @@ class _Draft:
     def _add_across_companies(self) -> None:
         if len(self.tickers) < 2 or not self.asked.asks & {"difference", "sum"}:
             return
-        years = sorted({year for years in self.years.values() for year in years})
+        years = self._all_years()
         for metric in self.metrics:
             name = label(metric, self.store.metric_labels)
             for year in years:

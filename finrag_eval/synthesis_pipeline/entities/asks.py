@@ -36,7 +36,7 @@ _PATTERNS: dict[Ask, str] = {
     r"|\bprice\s+target|\bportfolio\s+allocat|\bworth\s+(?:buying|investing)"
     r"|\b(?:is|are|was)\b.{0,40}\b(?:a|an)\s+(?:strong\s+)?(?:buy|sell|hold)\b"
     r"|\bwhich\s+(?:stock|share)s?\b",
-    "forecast": r"\b(?:forecast|predict|extrapolate)\b(?!\s+accura)"
+    "forecast": r"\bwould\b.{0,80}\bif\b|\b(?:forecast|predict|extrapolate)\b(?!\s+accura)"
     r"|^(?:please\s+)?(?:project|estimate)\b|\b(?:what|when|which|who|how)\s+will\b"
     r"|\bwill\b.{0,80}?\b(?:be|become|reach|exceed"
     r"|grow|earn|rise|fall|increase|decline|hit|report|overtake|outperform|double)\b"
@@ -72,10 +72,10 @@ _PATTERNS: dict[Ask, str] = {
     r"(?!.{0,12}\bend)|\bwhen\s+(?:was|were|did)\b|\bpeak(?:ed)?\b",
     "average": r"(?<!weighted\s)(?<!weighted-)\baverage\b(?!\s+(?:assets|equity|shares|diluted))"
     r"|\bmean\b",
-    "sum": r"\bcombined\b|\bcumulative|\bsum\s+of\b|\badded\s+(?:up|together)\b|\btogether\b"
-    r"|\baggregate\b|\bin\s+total\s+(?:over|from|between|for)\b|\bsummed\b",
+    "sum": r"\bcombined\b|\bcumulative|\bsum\s+of\b|\btotal\s+of\b|\badded\s+(?:up|together)\b"
+    r"|\btogether\b|\baggregate\b|\bin\s+total\s+(?:over|from|between|for)\b|\bsummed\b",
     "each_year": r"\b(?:each|every|by|per)\s+(?:fiscal\s+)?year\b|\blist\b|\bannually\b"
-    r"|\bover\s+time\b|\byear[\s-]by[\s-]year\b|\ball\s+years\b|\btable\b",
+    r"|\bover\s+time\b|\btrends?\b|\bdevelop(?:ed|ment)?\b|\bevol(?:ve|ution)|\byear[\s-]by[\s-]year\b|\ball\s+years\b|\btable\b",
     "overview": r"\bperform(?:ed|ance|ing|s)?\b|\bprofitab|\bfinancial(?:s|ly|\s+(?:results?"
     r"|position|health|condition|performance|highlights?|figures?|overview|profile))\b|\bkey\s+figures\b"
     r"|\bresults\s+of\s+operations\b|\bKPIs?\b|\bkey\s+metrics\b",

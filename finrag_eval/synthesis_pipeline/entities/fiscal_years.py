@@ -41,6 +41,7 @@ _SINGLE = rf"(?<!\w)(?:{_LABEL}\s*)?['’]?{_YEAR}{_UNIT}"
 _RECENT = (
     rf"\b(?:last|past|latest|most\s+recent|recent|previous)\s+(?:{_COUNT}\s+)?"
     r"(?:(?:fiscal|full|reported|available|financial)\s+)*(?P<noun>years?|10-K|annual\s+report)"
+    r"|\b(?:latest|newest|most\s+recent)\b(?!\s+quarter)"
 )
 _DIGITS = re.compile(r"\d{4}|\d{2}")
 
@@ -98,7 +99,7 @@ def _recent(text: str) -> int | None:
         return None
     if match["count"]:
         return _count(match["count"])
-    return 3 if match["noun"].lower() == "years" else 1
+    return 3 if (match["noun"] or "").lower() == "years" else 1
 
 
 def _open(text: str, lowered: str) -> tuple[int | None, str]:

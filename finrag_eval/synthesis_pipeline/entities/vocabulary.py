@@ -11,9 +11,10 @@ from collections.abc import Mapping
 NAMES: Mapping[str, str] = {
     "revenue": "revenue|revenues|net revenue|net revenues|total revenue|total revenues|sales"
     "|net sales|total sales|total net sales|net sales or revenue|top line|turnover|annual revenue"
-    "|annual sales|sales revenue",
+    "|annual sales|sales revenue|rev|revs",
     "net_income": "net income|net profit|net earnings|net loss|bottom line|profit after tax"
-    "|profits after tax|net result|profit|profits|earnings|net incomes",
+    "|profits after tax|net result|profit|profits|earnings|net incomes"
+    "|earn|earned|earns",
     "operating_income": "operating income|operating profit|operating profits|income from operations"
     "|operating earnings|operating loss|profit from operations|earnings from operations"
     "|operating result|EBIT|earnings before interest and taxes|earnings before interest and tax",
@@ -134,10 +135,11 @@ NAMES: Mapping[str, str] = {
 }
 
 #: Words that are no more than part of a question where something is to be told, not counted.
-WEAK = frozenset({"inventory", "inventories", "profit", "profits", "earnings", "patents"}) | {
-    *("employees", "subscribers", "goodwill", "turnover", "sales", "market share", "credit rating"),
-    *("credit ratings", "customer satisfaction"),
-}
+_WEAK_NAMES = (
+    "inventory|inventories|profit|profits|earnings|earn|earned|earns|patents|employees|subscribers"
+    "|goodwill|turnover|sales|market share|credit rating|credit ratings|customer satisfaction"
+)
+WEAK = frozenset(_WEAK_NAMES.split("|"))
 
 #: What answers call a metric.
 LABELS = {key: names.split("|")[0] for key, names in NAMES.items()} | {

@@ -54,6 +54,7 @@ class _Value:
     name: str
     text: str
     evidence: Evidence
+    notes: str = ""
 
     @property
     def size(self) -> Decimal:
@@ -88,8 +89,10 @@ class _Snapshot:
             if (found := _CHANGE.match(line.subject))
         ]
         self.values = self._values()
+        self.tells_restatements = False
 
     def answer(self, question: str) -> Answer | None:
+        self.tells_restatements = "restate" in question.lower()
         return (
             self._computed_for_the_question()
             or self._choice()
@@ -129,10 +132,7 @@ class _Snapshot:
         ]
         if self.asked.metrics.ratios:
             return of_year
-        plain = [
-            _Value(figure.ticker, figure.year, figure.name, figure.text, _evidence(figure))
-            for figure in self.material.figures
-        ]
+        plain = [_value(figure) for figure in self.material.figures]
         places = list(self.material.companies)
         return sorted(
             (each for each in plain + of_year if each.name in wanted and each.year in self.years),
@@ -142,10 +142,13 @@ class _Snapshot:
     def _listed(self) -> Answer | None:
         groups: dict[tuple[str, str], list[str]] = {}
         for each in self.values:
-            groups.setdefault((each.ticker, each.name), []).append(f"{each.text} in FY{each.year}")
+            told = f"{each.text} in FY{each.year}"
+            if self.tells_restatements:
+                told += each.notes
+            groups.setdefault((each.ticker, each.name), []).append(told)
         clauses = [
-            f"the {name} of {self._who(ticker)} {_was(name)} {_joined(told)}"
-            for (ticker, name), told in groups.items()
+            f"the {name} of {self._who(ticker)} {_was(name)} {_joined(texts)}"
+            for (ticker, name), texts in groups.items()
         ]
         return self._told(clauses, self.values)
 
@@ -191,7 +194,9 @@ class _Snapshot:
 
     def _named(self, subject: str) -> str:
         ticker, _, rest = subject.partition(" ")
-        return f"{rest} of {self._who(ticker)}" if ticker in self.material.companies else subject
+        if ticker not in self.material.companies or rest.startswith("+ "):
+            return subject
+        return f"{rest} of {self._who(ticker)}"
 
     def _which(self) -> Answer:
         """Who has the highest, or lowest, figure; nothing where one of the named has none."""
@@ -295,10 +300,11 @@ def _evidence_of(each: _Value | _Change | DerivedFigure) -> Evidence:
     return _computed(each.line if isinstance(each, _Change) else each)
 
 
-def _evidence(figure: Figure) -> Evidence:
+def _value(figure: Figure) -> _Value:
     notes = f" {figure.notes}" if figure.notes else ""
     line = f"{figure.ticker} FY{figure.year} {figure.name}: {figure.text}{notes}"
-    return Evidence(line=line, cites=(figure.cite,))
+    evidence = Evidence(line=line, cites=(figure.cite,))
+    return _Value(figure.ticker, figure.year, figure.name, figure.text, evidence, notes)
 
 
 def _computed(line: DerivedFigure) -> Evidence:
@@ -307,7 +313,7 @@ def _computed(line: DerivedFigure) -> Evidence:
 
 
 def _was(name: str) -> str:
-    return "were" if _PLURAL.search(name.split(" per ")[0]) else "was"
+    return "was" if " as a share " in name or not _PLURAL.search(name) else "were"
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from finrag_eval.synthesis_pipeline.entities import Entities
 from finrag_eval.synthesis_pipeline.entities.companies import known_companies
 from finrag_eval.synthesis_pipeline.entities.metrics import known_metrics
+from finrag_eval.synthesis_pipeline.entities.vocabulary import NAMES
 from finrag_eval.synthesis_pipeline.rehearsal.answers import Answer, Quote
 from finrag_eval.synthesis_pipeline.rehearsal.reading import Material, Source
 from finrag_eval.synthesis_pipeline.rehearsal.words import telling_words, words_of
@@ -50,8 +51,11 @@ _MOST_QUOTES = 3
 class _Sentence:
     source: Source | None
     text: str
-    words: frozenset[str]
     position: int
+
+    @property
+    def words(self) -> frozenset[str]:
+        return words_of(self.text)
 
 
 def answer_from_sentences(
@@ -79,11 +83,23 @@ def answer_from_sentences(
 
 
 def _with_metric(sentences: Sequence[_Sentence], asked: Entities) -> Answer:
-    wanted = set(asked.metrics.keys)
-    met = [(len(wanted & _metrics_told(each.text)), each) for each in sentences]
+    wanted = frozenset(asked.metrics.keys)
+    names = _names_of(wanted)
+    met = [
+        (len(wanted & _metrics_told(each.text)), each)
+        for each in sentences
+        if names.search(each.text)
+    ]
     ranked = sorted((pair for pair in met if pair[0]), key=lambda pair: -pair[0])
     kept = _spread([(float(count), each) for count, each in ranked], asked)
     return Answer(quotes=tuple(Quote(sentence=e.text, source=e.source) for e in kept))
+
+
+@lru_cache(maxsize=512)
+def _names_of(metrics: frozenset[str]) -> re.Pattern[str]:
+    """A quick look for any name of the metrics; the finder then tells apart what it met."""
+    names = [re.escape(name) for key in metrics for name in NAMES.get(key, key).split("|")]
+    return re.compile("|".join(names), re.IGNORECASE)
 
 
 @lru_cache(maxsize=8192)
@@ -184,7 +200,7 @@ def _split(text: str, source: Source | None) -> Iterable[_Sentence]:
     for position, piece in enumerate(_SENTENCE_END.split(text)):
         plain = " ".join(piece.split())
         if plain:
-            yield _Sentence(source, plain, words_of(plain), position)
+            yield _Sentence(source, plain, position)
 
 
 def _passage_words(sentences: Sequence[_Sentence]) -> dict[int, frozenset[str]]:

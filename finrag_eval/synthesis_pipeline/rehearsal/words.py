@@ -22,8 +22,9 @@ become became known part big own kind all some just only while over under after 
 _OF_ONE_MEANING = """
 buy bought purchase purchased acquire acquired acquisition acquisitions takeover
 fall fell fallen decline declined decrease decreased drop dropped shrink shrank shrinking lower
- lowered reduce reduced weaken weakened suffer suffered
+ lowered lowest low reduce reduced weaken weakened suffer suffered
 rise rose risen increase increased grow grew grown growth jump jumped climb climbed raise raised
+ high higher highest
 sue sued lawsuit lawsuits
 earnings income profit profits
 sales revenue revenues
@@ -46,6 +47,7 @@ _SAME = {
 _ENDINGS = ("ies", "ing", "ed", "es", "s", "ly")
 
 
+@lru_cache(maxsize=8_192)
 def words_of(text: str) -> frozenset[str]:
     """The stems of all words."""
     return frozenset(_stem(word) for word in map(str.lower, _WORD.findall(text)))
