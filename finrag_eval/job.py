@@ -63,11 +63,7 @@ def known_prompts(folder: Path | None) -> tuple[set[str], set[str]]:
     """The names of all system prompts and of all query templates, a user's own included."""
     from finrag_eval.synthesis_pipeline.prompt_library import PromptLibrary
 
-    versions = PromptLibrary(folder).versions()
-    names = {
-        kind: {one.version for one in versions if one.kind == kind} for kind in ("system", "query")
-    }
-    return names["system"], names["query"]
+    return PromptLibrary(folder).names()
 
 
 def job_of(asked: Asked) -> SweepJob:

@@ -25,8 +25,8 @@ def reusable_outcomes(
 ) -> Iterator[Outcome]:
     """An outcome for every trial that another sweep of the folder has a whole answer to.
 
-    ``models`` are by cell name; ``asking`` is the sweep that asks. Times are those of now, latencies
-    those of then.
+    ``models`` are by cell name; ``asking`` is the sweep that asks. Times are those of now,
+    latencies those of then.
     """
     wanted = {trial.key: trial for trial in trials}
     found = recorded_answers(results_folder, wanted.keys(), besides=asking)

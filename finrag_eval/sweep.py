@@ -31,6 +31,7 @@ from finrag_eval.record.recording import RecorderHandle
 from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
 from finrag_eval.results import write_spec
 from finrag_eval.reuse import reusable_outcomes
+from finrag_eval.score.scorers import build_scorers
 from finrag_eval.scoring import Scoring
 from finrag_eval.spec.sweeps import Asked
 from finrag_eval.stopping import StopAtOnce, stops_on_signals
@@ -136,7 +137,7 @@ def unfinished_sweep(output_dir: Path, name: str) -> Path | None:
 
 def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Watch) -> str | None:
     """The store to record in, None for none; raises InvalidInput with all that forbids to start."""
-    problems = credential_problems(job)
+    problems = [*scorer_problems(job), *credential_problems(job)]
     uri: str | None = None
     if options.tracking:
         uri = resolve_tracking_uri(options.tracking_uri)
@@ -156,6 +157,15 @@ def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Wa
     if problems:
         raise InvalidInput(problems)
     return uri
+
+
+def scorer_problems(job: SweepJob) -> list[Problem]:
+    """What is wrong with scorers of the user's own: modules, functions, rubrics."""
+    try:
+        build_scorers(job.spec.scorers)
+    except InvalidInput as error:
+        return list(error.problems)
+    return []
 
 
 def credential_problems(job: SweepJob) -> list[Problem]:

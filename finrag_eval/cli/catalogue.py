@@ -136,7 +136,8 @@ def _prompts(config: Path | None, version: str | None = None) -> list[Prompt]:
     from finrag_eval.errors import InvalidInput, Problem
     from finrag_eval.synthesis_pipeline.prompt_library import PromptLibrary
 
-    every = PromptLibrary(_read_config(config).pipeline.prompts_folder).versions()
+    library = PromptLibrary(_read_config(config).pipeline.prompts_folder)
+    every = library.texts()
     chosen = [one for one in every if version in (None, one.version)]
     if not chosen:
         known = ", ".join(dict.fromkeys(one.version for one in every))

@@ -20,7 +20,6 @@ _VERBS = (
     "query",
     "score",
     "summary",
-    "compare",
     "costs",
     "runs",
     "sync",
