@@ -26,6 +26,7 @@ _COLUMNS = (
     *("accession_no", "gaap_tag", "restated_in", "note"),
 )
 _MOST_PROBLEMS = 20
+_HOW_TO_WRITE = "write ticker, fiscal year and metric, and the value as a plain number"
 
 _Rows = Sequence[tuple[int, Sequence[str]]]
 
@@ -144,7 +145,7 @@ def _facts(names: Sequence[str], rows: _Rows, file: str, problems: list[Problem]
         try:
             fact = _fact(*texts)
         except ValueError as error:
-            problems.append(_problem(file, line, str(error), "write a figure as a plain number"))
+            problems.append(_problem(file, line, str(error), _HOW_TO_WRITE))
             continue
         key = (fact.ticker, fact.fiscal_year, fact.metric_key)
         if key in seen:

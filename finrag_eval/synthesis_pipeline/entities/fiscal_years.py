@@ -158,6 +158,7 @@ class _Rule:
     needs: tuple[str, ...]
 
 
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _EARLIER = r"(?:prior|previous|preceding)"
 #: In this order: what an earlier rule took, a later one does not see.
 _RULES = (
@@ -171,7 +172,7 @@ _RULES = (
     _Rule(
         rf"(?:{_COUNT}\s+)(?:(?:fiscal|full)\s+)*years?\s+(?:up\s+to|through|to|until"
         r"|ending(?:\s+in)?|ended(?:\s+in)?|ending\s+with|including)\s+"
-        rf"(?:and\s+including\s+)?(?P<anchor>{_YEAR})",
+        rf"(?:and\s+including\s+)?(?:{_MONTH}\s+(?:\d{{1,2}},?\s+)?)?(?P<anchor>{_YEAR})",
         _up_to,
         ("years ", "year "),
     ),
