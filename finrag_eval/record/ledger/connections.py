@@ -21,6 +21,7 @@ from finrag_eval.record.ledger.lock import SweepLock, holder_of
 LEDGER_FILE = "ledger.sqlite"
 _BUSY_SECONDS = 30.0
 _WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_CACHE_KIB = 16 * 1024
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 
@@ -131,6 +132,7 @@ def _checked(uri: str) -> sqlite3.Connection:
         if (found := schema.read_format(connection)) > schema.FORMAT:
             raise schema.FormatTooNew(found)
         connection.execute("PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     except BaseException:
         connection.close()
         raise

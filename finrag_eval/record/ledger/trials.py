@@ -5,18 +5,21 @@ Enters: a connection. Leaves: records in pages of a thousand, each page a read o
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from finrag_eval.domain import Prices, TrialRecord
+from finrag_eval.money import exact_sum
 from finrag_eval.record.ledger.plan_rows import model_of
 from finrag_eval.record.ledger.trial_rows import (
+    JUDGE_USD,
+    LOST_USD,
     RECORD_COLUMNS,
     json_tuple,
     record_of,
-    scores_of,
     usd_of,
     usd_sum,
 )
@@ -83,7 +86,7 @@ class TrialReader:
         """The newest outcome of each planned trial, in the order of the plan."""
         position = -1
         statement = (
-            f"SELECT {_COLUMNS}, p.position {_PLANNED} "
+            f"SELECT {self._final_columns()}, p.position {_PLANNED} "
             "WHERE p.position > ? ORDER BY p.position LIMIT ?"
         )
         while rows := self._connection.execute(statement, (position, _PAGE)).fetchall():
@@ -114,22 +117,42 @@ class TrialReader:
 
     def columns(self) -> dict[str, list[Any]]:
         """The planned trials' records as lists of equal length."""
-        rows = self._connection.execute(
-            f"SELECT {_COLUMNS} {_PLANNED} ORDER BY p.position"
-        ).fetchall()
-        turned = [list(column) for column in zip(*rows, strict=True)] or [
-            [] for _ in RECORD_COLUMNS
-        ]
-        columns = dict(zip(_PLAIN, turned, strict=False))
-        for name in ("cost_usd", "wasted_usd", "retrieval_cost_usd", "saved_usd"):
-            columns[name] = [None if text is None else usd_of(text) for text in columns[name]]
-        for position, lost in enumerate(turned[_LOST]):
-            if lost:
-                columns["wasted_usd"][position] += usd_sum(lost)
-        columns["judge_cost_usd"] = [usd_sum(text) for text in turned[_JUDGE]]
-        for name in ("tickers", "years"):
-            columns[name] = [json_tuple(text) for text in columns[name]]
-        return columns | _score_columns(turned[_SCORES])
+        columns: dict[str, list[Any]] = {name: [] for name in (*_PLAIN, "judge_cost_usd")}
+        scored = ScoreColumns()
+        cursor = self._connection.execute(
+            f"SELECT {self._final_columns()} {_PLANNED} ORDER BY p.position"
+        )
+        while rows := cursor.fetchmany(_PAGE):
+            turned = list(zip(*rows, strict=True))
+            for name, values in zip(_PLAIN, turned, strict=False):
+                columns[name].extend(_USUAL[name](values) if name in _USUAL else values)
+            columns["judge_cost_usd"].extend(map(usd_sum, turned[_JUDGE]))
+            for position, lost in enumerate(turned[_LOST], start=-len(rows)):
+                if lost:
+                    wasted = columns["wasted_usd"]
+                    wasted[position] = exact_sum((wasted[position], usd_sum(lost)))
+            scored.add(turned[_SCORES])
+        return columns | scored.columns
+
+    def _final_columns(self) -> str:
+        """``RECORD_COLUMNS`` for a plan's newest outcomes, less look-ups that would find nothing.
+
+        Trials with an earlier outcome, an orphan or a second scoring are rare, and looking for
+        them trial by trial takes a third of the time.
+        """
+        (has_lost,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM attempts WHERE orphan = 1) OR EXISTS "
+            "(SELECT 1 FROM outcomes GROUP BY trial_key HAVING count(*) > 1)"
+        ).fetchone()
+        (has_scored_again,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM scores GROUP BY outcome HAVING count(*) > 1)"
+        ).fetchone()
+        lighter = {}
+        if not has_lost:
+            lighter[LOST_USD] = "''"
+        if not has_scored_again:
+            lighter[JUDGE_USD] = "s.judge_cost_usd"
+        return ", ".join(lighter.get(column, column) for column in RECORD_COLUMNS)
 
     def _record(self, row: Sequence[Any]) -> TrialRecord:
         return record_of(row, self._prices(row[-2], row[-1]))
@@ -141,18 +164,51 @@ class TrialReader:
         return None if row is None else model_of(row[0]).prices
 
 
-def _score_columns(scorings: Sequence[str]) -> dict[str, list[Any]]:
+class ScoreColumns:
     """Three columns a score; None where a trial has no such score."""
-    columns: dict[str, list[Any]] = {}
-    for position, text in enumerate(scorings):
-        for score in scores_of(text):
-            for prefix, value in (
-                ("score", score.value),
-                ("unscored", score.unscored),
-                ("score_error", score.error),
-            ):
-                name = f"{prefix}.{score.name}"
-                if name not in columns:
-                    columns[name] = [None] * len(scorings)
-                columns[name][position] = value
-    return columns
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[Any]] = {}
+        self._length = 0
+
+    def add(self, scorings: Sequence[str]) -> None:
+        """Lengthen all columns by these trials' scores."""
+        before, self._length = self._length, self._length + len(scorings)
+        nothing = [None] * len(scorings)
+        for column in self.columns.values():
+            column.extend(nothing)
+        page = json.loads(f"[{','.join(scorings)}]")
+        for position, scores in enumerate(page, start=before):
+            for score in scores:
+                for prefix, key in _SCORE_PARTS:
+                    if (told := score.get(key)) is not None or prefix == "score":
+                        self._column(f"{prefix}.{score['name']}")[position] = told
+
+    def _column(self, name: str) -> list[Any]:
+        if name not in self.columns:
+            _, _, score = name.partition(".")
+            for prefix, _ in _SCORE_PARTS:
+                self.columns.setdefault(f"{prefix}.{score}", [None] * self._length)
+        return self.columns[name]
+
+
+_SCORE_PARTS = (("score", "value"), ("unscored", "unscored"), ("score_error", "error"))
+
+
+def _amounts(values: Sequence[str | None]) -> list[Any]:
+    return [None if value is None else usd_of(value) for value in values]
+
+
+def _lists(values: Sequence[str]) -> list[Any]:
+    return list(map(json_tuple, values))
+
+
+#: How columns become values; the others are values as they are.
+_USUAL: Mapping[str, Callable[[Sequence[Any]], list[Any]]] = {
+    "cost_usd": _amounts,
+    "wasted_usd": _amounts,
+    "retrieval_cost_usd": _amounts,
+    "saved_usd": _amounts,
+    "tickers": _lists,
+    "years": _lists,
+}
