@@ -17,7 +17,6 @@ _BARE_QUANTITY = re.compile(
     r"(?:%|percent|thousand|million|billion|trillion|[kKmMbBT]|bn|mn)?\)?[ ]?\]"
 )
 _REFERENCE = re.compile(r"\[\(?[0-9]{1,3}\]")
-_WORD_BEFORE = re.compile(r"([A-Za-z&]+)(?:\.?[ \u00a0]?#?|[-–])$")
 _FORM_NAME = re.compile(r"-?(?:K|Q|F)(?:/A)?\b")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _MONTH_AFTER = re.compile(
@@ -78,7 +77,23 @@ def end_of_name(text: str, start: int, end: int) -> int:
         if not is_ratio:
             return _run_end(text, end)
     digits = text[start:end]
-    return end if digits.isdigit() and _is_named(text, start, end, digits) else 0
+    if not digits.isdigit():
+        return end if len(digits) <= 5 and _is_numbered(text, start) else 0
+    return end if _is_named(text, start, end, digits) else 0
+
+
+def _is_numbered(text: str, start: int) -> bool:
+    """Whether the word before is one that numbers follow as names: "Exhibit 21.1"."""
+    return _word_before(text, start) in _NAMED
+
+
+def _word_before(text: str, start: int) -> str:
+    """The word right before ``start``, in lower case; empty where something else stands there."""
+    before = text[max(0, start - 14) : start]
+    word = before.rstrip(" \u00a0").rstrip("#-–").rstrip(".")
+    if len(before) - len(word) > 2:
+        return ""
+    return word.replace("\n", " ").rpartition(" ")[2].lstrip("(\"'").lower()
 
 
 def _run_end(text: str, end: int) -> int:
@@ -93,6 +108,8 @@ def _is_named(text: str, start: int, end: int, digits: str) -> bool:
         return True
     if digits in _FORMS and _FORM_NAME.match(text, end):
         return not text[start - 2 : start].rstrip().endswith("$")
+    if digits == "000":
+        return True
     if digits == "401" and text[end : end + 3].lower() in ("(k)", "k)"):
         return True
     small = len(digits) <= 2
@@ -100,8 +117,7 @@ def _is_named(text: str, start: int, end: int, digits: str) -> bool:
         return True
     if len(digits) > 6 or (len(digits) == 4 and "1900" <= digits <= "2100"):
         return False
-    word = _WORD_BEFORE.search(text, max(0, start - 14), start)
-    if word and _is_name_of(word.group(1).lower(), digits):
+    if _is_name_of(_word_before(text, start), digits):
         right = RIGHT.match(text, end)
         return right is None or right.end() == end
     return small and _LIST_MARK.match(text, end) is not None and _starts_line(text, start)

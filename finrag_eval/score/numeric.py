@@ -22,9 +22,14 @@ from finrag_eval.score.words import counts_in_words
 _SHOWN = 8
 
 
-def numeric(query: Query, result: Mapping[str, Any]) -> Verdict | Unscored:
-    """1 or 0; unscored where the query has no numeric reference."""
-    aim = reference(query)
+def numeric(
+    query: Query, result: Mapping[str, Any], *, tolerance: float | None = None
+) -> Verdict | Unscored:
+    """1 or 0; unscored where the query has no numeric reference.
+
+    ``tolerance`` is relative, for queries that have none of their own.
+    """
+    aim = reference(query, tolerance)
     if isinstance(aim, str):
         return Unscored(aim)
     asked = question(query.query)

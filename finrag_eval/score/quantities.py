@@ -247,8 +247,9 @@ def _assemble(
         ):
             form, finish = "time", time.end()
     begin, minus = lead.begin, lead.minus
-    if not minus and text[begin - 1] in " \u00a0" and text[begin - 2] in "esfty":
-        minus = NEGATIVE_WORD.search(text, max(0, begin - 24), begin) is not None
+    if not minus and text[begin - 2] in "esfty":
+        before = text[max(0, begin - 24) : begin].lower()
+        minus = ("minus" in before or "negative" in before) and bool(NEGATIVE_WORD.search(before))
     face, decimals = value_of(text[start:end])
     return Quantity(
         text=text[begin:finish].strip(),

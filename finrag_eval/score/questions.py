@@ -9,7 +9,7 @@ from functools import lru_cache
 from finrag_eval.score.quantities import Quantity, read
 from finrag_eval.score.scales import declared_scales
 
-_WORD = re.compile(r"[a-z][a-z&]+|[a-z]\b")
+_WORD = re.compile(r"[a-z&]{2,}")
 _STOP = frozenset(
     {
         *("what", "which", "how", "much", "many", "was", "were", "is", "are", "did", "does", "do"),
@@ -114,8 +114,7 @@ def question(text: str) -> Question:
 
 def content_words(text: str) -> frozenset[str]:
     """The words that carry meaning, in lower case and without a plural s."""
-    found = (word.rstrip("s") or word for word in _WORD.findall(text.lower()) if word not in _STOP)
-    return frozenset(word for word in found if len(word) > 1)
+    return frozenset({word.rstrip("s") for word in {*_WORD.findall(text.lower())} - _STOP})
 
 
 def years_in(text: str) -> frozenset[int]:

@@ -117,15 +117,20 @@ class Reference:
         )
 
 
-def reference(query: Query) -> Reference | str:
-    """The query's right values, or a sentence that says why it has none."""
+def reference(query: Query, fallback: float | None = None) -> Reference | str:
+    """The query's right values, or a sentence that says why it has none.
+
+    ``fallback`` is the relative tolerance of a query without its own; None takes the precision
+    that its expected answer is written in, at least 0.5%.
+    """
+    given = fallback if query.tolerance is None else query.tolerance
     asked = question(query.query)
     printed = _printed(query)
     value = query.expected_value
     if value is None:
         if len(printed) != 1 or query.answer_type in ("list", "boolean") or query.should_refuse:
             return "the query has no numeric reference"
-        return _printed_alone(printed[0], query.tolerance)
+        return _printed_alone(printed[0], given)
     if not math.isfinite(value):
         return "the query's expected_value is not a finite number"
     if asked.asks_year and value == int(value) and 1900 <= value <= 2100:
@@ -133,7 +138,7 @@ def reference(query: Query) -> Reference | str:
         targets += [_target_of(quantity, 0.0) for quantity in printed if quantity.is_relative]
         return Reference(targets=tuple(targets), tolerance=0.0)
     consistent = [quantity for quantity in printed if _agrees(quantity, value, query.unit)]
-    tolerance = query.tolerance
+    tolerance = given
     if tolerance is None:
         tolerance = max([LEAST_TOLERANCE, *map(_written_precision, consistent)])
     targets = [_main_target(value, query, asked, tolerance)]

@@ -42,8 +42,9 @@ def share_scales(text: str, quantities: list[Quantity]) -> None:
         quantity, following = quantities[place], quantities[place + 1]
         if following.start - quantity.end <= 6:
             _share_with_next(text, quantity, following)
-    for first, last, factor in _declarations(text):
-        for quantity in quantities:
+    bare = [one for one in quantities if one.scale == 1 and one.form == "plain"]
+    for first, last, factor in _declarations(text) if bare else ():
+        for quantity in bare:
             if first <= quantity.start < last:
                 _rescale(text, quantity, factor)
 

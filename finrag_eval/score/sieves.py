@@ -8,7 +8,7 @@ answer gives as its answer. The order of the sieves and the reason for each is i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from finrag_eval.score.quantities import Quantity, Reading
 from finrag_eval.score.questions import Question, content_words, years_in
@@ -26,6 +26,7 @@ _BASE = re.compile(
     r"(?: (?:the )?(?:[\w'-]+ ){0,4}?)?(?:of )?(?:about |approximately )?$",
     re.IGNORECASE,
 )
+_BASE_WORDS = ("from", "ompared", "ersus", "vs", "gainst", "than", "elative", "ffset")
 _LEVEL = re.compile(r"\b(?:to|at|reached|reaching|totall?ed|totall?ing)(?: about| nearly)? $", re.I)
 _OPERATOR_BEFORE = re.compile(r"(?:[/×*÷+]|[ \u00a0)][-–])[ \u00a0]?\(?$")
 _OPERATOR_AFTER = re.compile(r"[ \u00a0]?\)?(?:[ \u00a0]?[/×*÷+]|[ \u00a0][-–])[ \u00a0]?\(?[$\d]")
@@ -39,6 +40,7 @@ _OTHER_NAME = re.compile(
     r"\b(?P<name>[A-Z][A-Za-z0-9&.-]*(?: [A-Z][A-Za-z0-9&.-]*)*)"
     r"(?:'s\b| \([A-Z]{1,5}\)| (?:reported|had|posted|recorded|generated|earned|saw|achieved))"
 )
+_NAME_WORD = re.compile(r"[\w&.-]+")
 _CLAUSE_END = re.compile(
     r"[,;|\n]| (?:and|while|whereas|but|versus|vs\.?|compared|against|on|from|offset) "
 )
@@ -49,8 +51,12 @@ _WORDS_LEFT = 4
 
 def answering(figures: Figures, reading: Reading, asked: Question) -> Figures:
     """The figures that the answer gives as its answer; at least one of those that enter."""
-    figures = _keep(figures, lambda figure: _is_of_asked_year(figure, reading, asked))
-    figures = _keep(figures, lambda figure: not _is_of_another_name(figure, reading, asked))
+    if asked.years:
+        years = years_by_figure(reading)
+        figures = _keep(figures, lambda figure: _is_of(figure, years, asked.years))
+    if asked.names and len(figures) > 1:
+        others = _other_names(reading.text, asked.names)
+        figures = _keep(figures, lambda figure: not _is_of_another(figure, reading.text, others))
     figures = _keep(figures, lambda figure: not _is_operand(figure, reading))
     figures = _keep(figures, lambda figure: not _is_base(figure, reading, asked))
     if len(figures) > 1:
@@ -67,37 +73,45 @@ def _keep(figures: Figures, passes: Callable[[Quantity], bool]) -> Figures:
     return [figure for figure in figures if passes(figure)] or figures
 
 
-def _is_of_asked_year(figure: Quantity, reading: Reading, asked: Question) -> bool:
+def _is_of(figure: Quantity, years: Mapping[int, frozenset[int]], asked: frozenset[int]) -> bool:
     """Whether the figure is of a year that was asked for, or of none that is named."""
-    if not asked.years or figure.form == "year":
+    if figure.form == "year":
         return True
-    years = _years_of(figure, reading)
-    return not years or not years.isdisjoint(asked.years)
+    own = years.get(figure.start)
+    return not own or not own.isdisjoint(asked)
 
 
-def _years_of(figure: Quantity, reading: Reading) -> frozenset[int]:
-    """The years that the figure belongs to: right behind it, above it in a table, or before it."""
+def years_by_figure(reading: Reading) -> dict[int, frozenset[int]]:
+    """The years that each figure belongs to, by where the figure starts.
+
+    A year right behind a figure is its own; else the years above it in a table's header; else the
+    last ones named before it in its statement.
+    """
     text = reading.text
-    following = _YEAR_AFTER.match(text, figure.end)
-    if following:
-        return _as_years(following["year"])
-    start = statement_start(text, figure.start)
-    line = text[text.rfind("\n", 0, figure.start) + 1 : figure.start]
-    if "|" in line:
-        above = _years_above(text, figure)
-        if above:
-            return above
-    previous = start
-    named: frozenset[int] = frozenset()
-    for other in reading.quantities:
-        if other.end <= start or other.form == "year":
+    found: dict[int, frozenset[int]] = {}
+    last_start, previous, named = -1, 0, frozenset[int]()
+    for figure in reading.quantities:
+        if figure.form == "year":
             continue
-        if other.start >= figure.start:
-            break
-        after = _YEAR_AFTER.match(text, other.end)
-        named = years_in(text[previous : other.start]) or named
-        previous = after.end() if after else other.end
-    return years_in(text[previous : figure.start]) or named
+        start = statement_start(text, figure.start)
+        if start != last_start:
+            last_start, previous, named = start, start, frozenset()
+        between = text[previous : figure.start]
+        named = (years_in(between) if len(between) > 3 else frozenset()) or named
+        following = _year_after(text, figure.end)
+        if following:
+            found[figure.start] = _as_years(following["year"])
+            previous = following.end()
+        else:
+            found[figure.start] = _years_above(text, figure) or named
+            previous = figure.end
+    return found
+
+
+def _year_after(text: str, end: int) -> re.Match[str] | None:
+    if not any(digit in text[end : end + 32] for digit in "0129"):
+        return None
+    return _YEAR_AFTER.match(text, end)
 
 
 def _as_years(written: str) -> frozenset[int]:
@@ -108,6 +122,8 @@ def _years_above(text: str, figure: Quantity) -> frozenset[int]:
     """The years in the figure's column of the table's header, else in its row's label."""
     line_start = text.rfind("\n", 0, figure.start) + 1
     column = text.count("|", line_start, figure.start)
+    if not column:
+        return frozenset()
     block_start = max(text.rfind("\n\n", 0, line_start) + 2, 0)
     for line in text[block_start:line_start].splitlines():
         cells = line.strip().split("|")
@@ -119,21 +135,24 @@ def _years_above(text: str, figure: Quantity) -> frozenset[int]:
     return years_in(row[1]) if len(row) > 2 else frozenset()
 
 
-def _is_of_another_name(figure: Quantity, reading: Reading, asked: Question) -> bool:
-    """Whether the last company named before the figure is none that was asked about."""
-    if not asked.names:
-        return False
-    start = statement_start(reading.text, figure.start)
-    last = None
-    for last in _OTHER_NAME.finditer(reading.text, start, figure.start):  # noqa: B007
-        pass
-    if last is None:
-        return False
-    words = {word.lower() for word in re.findall(r"[\w&.-]+", last.group())}
-    if words & asked.names:
-        return False
-    mentioned = reading.text.lower()
-    return any(re.search(rf"\b{re.escape(name)}\b", mentioned) for name in asked.names)
+def _other_names(text: str, asked: frozenset[str]) -> list[tuple[int, bool]]:
+    """Where companies are named, and whether each is another than the one asked about.
+
+    Empty where the text never uses a name of the question: then nothing can be told apart.
+    """
+    if not any(name in text.lower() for name in asked):
+        return []
+    return [
+        (found.end(), asked.isdisjoint(_NAME_WORD.findall(found.group().lower())))
+        for found in _OTHER_NAME.finditer(text)
+    ]
+
+
+def _is_of_another(figure: Quantity, text: str, names: list[tuple[int, bool]]) -> bool:
+    """Whether the last company named before the figure in its statement is another one."""
+    start = statement_start(text, figure.start)
+    within = [other for end, other in names if start < end <= figure.start]
+    return bool(within) and within[-1]
 
 
 def _is_operand(figure: Quantity, reading: Reading) -> bool:
@@ -146,7 +165,7 @@ def _is_operand(figure: Quantity, reading: Reading) -> bool:
 def _is_base(figure: Quantity, reading: Reading, asked: Question) -> bool:
     """Whether the figure is what another is compared with, or the level that a change leads to."""
     before = reading.text[max(0, figure.start - 60) : figure.start]
-    if _BASE.search(before):
+    if any(word in before for word in _BASE_WORDS) and _BASE.search(before):
         return True
     return (asked.asks_change or asked.asks_difference) and _LEVEL.search(before) is not None
 
@@ -174,8 +193,9 @@ def _of_the_statement(figures: Figures, reading: Reading, asked: Question) -> Fi
     shared = {start: len(content_words(texts[start]) & asked.words) for start in starts}
     least = max(shared.values()) / 2
     starts = [start for start in starts if shared[start] >= least]
-    conclusions = [start for start in starts if _CONCLUSION.search(texts[start])]
-    return statements[conclusions[-1] if conclusions else starts[0]]
+    if len(starts) > 1 and _CONCLUSION.search(reading.text):
+        starts = [start for start in starts if _CONCLUSION.search(texts[start])][-1:] or starts
+    return statements[starts[0]]
 
 
 def _statement_text(text: str, start: int) -> str:

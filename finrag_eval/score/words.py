@@ -60,9 +60,9 @@ _COUNT = re.compile(rf"\b(?P<number>{_NUMBER})\b(?!-)", re.IGNORECASE)
 def scaled_words(text: str) -> Iterator[Quantity]:
     """Every quantity in words with a scale or percent behind: "half a billion", "five percent"."""
     read_until = 0
-    for scale in _SCALE.finditer(text):
+    for scale in _SCALE.finditer(text.lower()):
         place = scale.start()
-        if place < read_until or text[place - 2].isdigit():
+        if place < read_until or text[place - 1] not in " -" or not text[place - 2].isalpha():
             continue
         words = _BEFORE_SCALE.search(text, max(0, place - 40), place)
         if words is None or (words["article"] and text[scale.end()] == "-"):

@@ -93,22 +93,23 @@ MONEY_SIGNS = frozenset("$€£¥₹₩")
 CODE_BEFORE = re.compile(rf"\b(?:{_CODES}|Rs\.?)[ \u00a0]?$")
 DOLLAR_LETTERS = re.compile(r"\b(?:US|CA|AU|HK|NZ|NT|[CASR])$")
 _SCALE = (
-    r"(?:[ \u00a0-]?(?P<hundred>hundred)\b)?"
-    r"(?:(?:[ \u00a0-]?(?P<scale>thousand|million|billion|trillion|lakh|crore)s?"
-    r"|[ \u00a0]?(?P<short>mln|mio|[Mm]n|MN|mm|MM|bln|[Bb]n|BN|trn|tn)\.?"
+    r"(?:[ \u00a0-]?(?P<hundred>(?i:hundred))\b)?"
+    r"(?:(?:[ \u00a0-]?(?P<scale>(?i:thousand|million|billion|trillion|lakh|crore))(?i:s)?"
+    r"|[ \u00a0]?(?P<short>(?i:mln|mio|mn|mm|bln|bn|trn|tn))\.?"
     r"|(?P<letter>[kKmMbBT])|[ \u00a0](?P<capital>[KMBT]))(?![A-Za-z0-9&]))?"
-    r"(?:[ \u00a0](?P<scale2>million|billion|trillion)s?\b)?"
+    r"(?:[ \u00a0](?P<scale2>(?i:million|billion|trillion))(?i:s)?\b)?"
 )
 _UNIT = (
-    r"(?:[ \u00a0-]?(?P<unit>%[ -]?(?:points?|pts)\b|%"
+    r"(?:[ \u00a0-]?(?P<unit>(?i:%[ -]?(?:points?|pts)\b|%"
     r"|percentage[ -]points?\b|percent\b|per[ ]cent\b|pct\b|ppts?\b|pp\b|p\.p\."
-    r"|basis[ -]points?\b|bps?\b"
-    r"|[x×](?!\w|[ ]?[\d(])|times\b|-?fold\b|:1\b))?"
+    r"|basis[ -]points?\b|bps?\b|times\b|-?fold\b)"
+    r"|[x×](?!\w|[ ]?[\d(])|:1\b))?"
 )
 _MONEY = (
-    r"(?:[ \u00a0]?(?P<after>U\.?S\.?[ ]dollars?|dollars?"
-    rf"|{_CODES}|euros?|pounds?|yen|yuan|francs|cents?|[€£¢])(?!\w))?"
-    r"(?P<share>(?:[ ](?:per|a)|[ ]?/)[ ]?(?:\w+[ ]){0,2}share\b)?"
+    r"(?:[ \u00a0]?(?P<after>(?i:U\.?S\.?[ ]dollars?|dollars?|euros?|pounds?|yen|yuan"
+    r"|francs|cents?)"
+    rf"|{_CODES}|[€£¢])(?!\w))?"
+    r"(?P<share>(?:[ ](?:per|a)|[ ]?/)[ ]?(?:\w+[ ]){0,2}[Ss]hare\b)?"
 )
 RIGHT = re.compile(_SCALE + _UNIT + _MONEY)
 RIGHT_IN_BRACKETS = re.compile(
@@ -120,7 +121,7 @@ TIME = re.compile(
     r"(?:years?|months?|weeks?|days?|hours?|minutes?|quarters?)\b"
 )
 NEGATIVE_WORD = re.compile(
-    r"\b(?:negative|minus)[ \u00a0]+(?:of |about |approximately |roughly )?$", re.IGNORECASE
+    r"\b(?:negative|minus)[ \u00a0]+(?:of |about |approximately |roughly )?$"
 )
 
 
@@ -143,7 +144,7 @@ def scale_of(right: re.Match[str]) -> float:
     if named:
         scale *= SCALES[named.lower()]
     if right["scale2"]:
-        scale *= SCALES[right["scale2"]]
+        scale *= SCALES[right["scale2"].lower()]
     return scale
 
 
