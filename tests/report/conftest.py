@@ -57,6 +57,10 @@ class Opened:
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def wait_for_found(self, said: str) -> None:
+        """Waits until the list of trials says that."""
+        self.page.locator("#found", has_text=said).wait_for()
+
     def shown_rows(self) -> list[str]:
         return [row.inner_text() for row in self.page.query_selector_all("#trials-body tr")]
 
@@ -64,16 +68,30 @@ class Opened:
 Open = Callable[..., Opened]
 
 
+@pytest.fixture(scope="session")
+def pages(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The report of the sweep that most tests look at, written once."""
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    write_report_html(file, *sweep)
+    return {id(sweep): file}
+
+
 @pytest.fixture
-def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
+def open_report(browser: Any, tmp_path: Path, pages: dict[int, Path]) -> Iterator[Open]:
     """Opens a sweep's report from disk, with the network off; ends with no complaint at all."""
     opened: list[Opened] = []
+
+    def written(sweep: Sweep, **limits: int) -> Path:
+        if id(sweep) in pages and not limits:
+            return pages[id(sweep)]
+        file = tmp_path / f"report-{len(opened)}.html"
+        write_report_html(file, *sweep, **limits)
+        return file
 
     def open_one(
         sweep: Sweep, *, width: int = 1280, scheme: str = "light", place: str = "", **limits: int
     ) -> Opened:
-        file = tmp_path / f"report-{len(opened)}.html"
-        write_report_html(file, *sweep, **limits)
+        file = written(sweep, **limits)
         context = browser.new_context(
             viewport={"width": width, "height": 860}, color_scheme=scheme, offline=True
         )

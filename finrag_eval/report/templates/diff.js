@@ -63,7 +63,7 @@ function differences(one, other) {
 
 /** A text box in which runs of marked words are <mark>ed. */
 function markedBox(words, isMarked) {
-  const box = el("div", { class: "text answer", dir: "auto" });
+  const box = emptyBox("answer", words.join("").length);
   let at = 0;
   while (at < words.length) {
     let end = at;

@@ -42,10 +42,23 @@ function addText(node, text) {
   return node;
 }
 
-/** Foreign text in a box of its own direction, with long ones folded. */
+const LONG = 8000;
+
+/** Foreign text in a box of its own direction; a long one is folded and scrolls by itself. */
 function textBox(text, className) {
+  return addText(emptyBox(className, text.length), text);
+}
+
+/** A box for so many characters; one that scrolls has a name and is reached by the keyboard. */
+function emptyBox(className, length) {
   const box = el("div", { class: "text " + (className || ""), dir: "auto" });
-  return addText(box, text);
+  if (length > LONG) {
+    box.classList.add("long");
+    box.tabIndex = 0;
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", `long text, ${length.toLocaleString("en")} characters`);
+  }
+  return box;
 }
 
 function chip(cell) {

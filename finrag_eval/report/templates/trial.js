@@ -119,7 +119,7 @@ function scoresTable(columnsOfScores) {
     for (const score of found) row.append(scoreReasons(score));
     body.append(row);
   }
-  return tableOf(columnsOfScores, body, "Scores");
+  return tableOf(columnsOfScores, body, "Scores", "");
 }
 
 function scoreReasons(score) {
@@ -147,13 +147,13 @@ function figuresTable(columnsOfFigures) {
     for (const text of texts) row.append(addText(el("td", { class: "figure" }), text));
     body.append(row);
   }
-  return tableOf(columnsOfFigures, body, "Figures");
+  return tableOf(columnsOfFigures, body, "Figures", "figure");
 }
 
-function tableOf(trials, body, words) {
-  const table = el("table", { class: "small", "aria-label": words });
+function tableOf(trials, body, words, side) {
+  const table = el("table", { class: trials.length > 1 ? "small both" : "small", "aria-label": words });
   if (trials.length > 1) {
-    const heads = trials.map((one) => el("th", { scope: "col", class: "figure" }, chip(cellOf(one.trial))));
+    const heads = trials.map((one) => el("th", { scope: "col", class: side }, chip(cellOf(one.trial))));
     table.append(el("thead", {}, el("tr", {}, el("th", { scope: "col" }, el("span", { class: "sr" }, words)), ...heads)));
   }
   table.append(body);
@@ -218,7 +218,7 @@ function besideEachOther(one, other) {
   let sentence = "Marked passages differ.";
   if (answers[0] !== null && answers[1] !== null) {
     const [left, right, said] = comparedBoxes(...answers);
-    boxes = [left, right];
+    boxes = [set(left), set(right)];
     sentence = said || sentence;
   } else {
     sentence = "One of the two has no answer.";
