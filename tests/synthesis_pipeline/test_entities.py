@@ -37,9 +37,7 @@ from finrag_eval.synthesis_pipeline.entities import EntityReader, read_entities
         ("pineapples and visas", []),
     ],
 )
-def test_companies_are_found_by_name_ticker_and_nickname(
-    question: str, tickers: list[str]
-) -> None:
+def test_companies_are_found_by_name_ticker_and_nickname(question: str, tickers: list[str]) -> None:
     assert list(read_entities(question).tickers) == tickers
 
 

@@ -103,7 +103,10 @@ def test_a_share_figure_does_not_grow_across_a_split() -> None:
             "NVIDIA's revenue in FY2030",
             "NVDA revenue FY2030: no value in the data (it has FY2016 to FY2020, FY2022 to FY2025)",
         ),
-        ("Amazon's number of patents in 2018", "AMZN number of patents FY2018: no value in the data"),
+        (
+            "Amazon's number of patents in 2018",
+            "AMZN number of patents FY2018: no value in the data",
+        ),
         (
             "NVIDIA's data center revenue in FY2020",
             "data center revenue: no value in the data (company totals only)",
@@ -160,5 +163,7 @@ def test_unverified_figures_say_so() -> None:
 
 
 def test_a_very_wide_question_stays_bounded() -> None:
-    lines = _lines("Which company had the highest revenue, net income, R&D in 1950 to 1989 to 2025?")
+    lines = _lines(
+        "Which company had the highest revenue, net income, R&D in 1950 to 1989 to 2025?"
+    )
     assert len(lines) < 800

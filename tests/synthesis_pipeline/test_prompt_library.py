@@ -86,7 +86,7 @@ def test_every_problem_of_a_folder_is_told_at_once(tmp_path: Path) -> None:
     assert _problems(folder) == [
         "query_a.yaml: text: no {context} in the template; write {context} where it goes",
         "query_b.yaml: unknown key 'model'; known: version, description, text",
-        "system_c.yaml: version: version 2.1 is not text; quote it: \"c\"",
+        'system_c.yaml: version: version 2.1 is not text; quote it: "c"',
         "system_d.yaml: version: version 'e', but the file's name says 'd'; make the two agree",
         "system_e.yaml: text: no text; write the prompt after 'text: |'",
         "system_f.yaml:2: expected ',' or ']', but got '<stream end>'; "

@@ -78,7 +78,8 @@ def test_threads_get_what_one_caller_gets(lines: SupplyLines) -> None:
     alone = {question: SupplyLines().gather(question) for question in questions}
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lines.gather, questions * 8))
-    assert all(_same(got, alone[question]) for question, got in zip(questions * 8, together))
+    for question, got in zip(questions * 8, together, strict=True):
+        assert _same(got, alone[question])
 
 
 def test_pickled_supply_lines_open_their_data_anew(lines: SupplyLines) -> None:

@@ -39,6 +39,8 @@ _AMOUNT_ASKED = re.compile(
 )
 _PART_YEAR = re.compile(r"\bquarter|\bmonth|\bhalf\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\d")
+_PERCENT = re.compile(r"\d\s?%|\bper\s?cent\b", re.IGNORECASE)
+_TO_BE_COMPUTED = frozenset({"cagr", "average", "sum"})
 _YEAR_ALONE = re.compile(r"\b(?:19|20)\d\d\b")
 _PROPER = re.compile(r"(?<![.?!]\s)(?<!^)\b(?:[A-Z][a-z]+|[A-Z]{2,}|i[A-Z][a-z]+)\b")
 
@@ -83,15 +85,21 @@ def answer_from_sentences(
 
 
 def _with_metric(sentences: Sequence[_Sentence], asked: Entities) -> Answer:
+    """Sentences with a figure of the metrics; nothing where that alone would not be the answer."""
+    if asked.strangers or asked.metrics.ratios or asked.asks & _TO_BE_COMPUTED:
+        return Answer()
     wanted = frozenset(asked.metrics.keys)
     names = _names_of(wanted)
     met = [
         (len(wanted & _metrics_told(each.text)), each)
         for each in sentences
         if names.search(each.text)
+        and ("change" not in asked.asks or _PERCENT.search(each.text) is not None)
     ]
     ranked = sorted((pair for pair in met if pair[0]), key=lambda pair: -pair[0])
     kept = _spread([(float(count), each) for count, each in ranked], asked)
+    if len(asked.tickers) > len({each.source.ticker for each in kept if each.source}) > 0:
+        return Answer()
     return Answer(quotes=tuple(Quote(sentence=e.text, source=e.source) for e in kept))
 
 

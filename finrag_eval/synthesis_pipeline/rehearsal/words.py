@@ -67,8 +67,8 @@ def _stem(word: str) -> str:
         return _SAME[plain]
     for ending in _ENDINGS:
         if plain.endswith(ending) and len(plain) - len(ending) > 3 and not plain.endswith("ss"):
-            return plain[: -len(ending)] + ("y" if ending == "ies" else "")
-    return plain
+            return (plain[: -len(ending)] + ("y" if ending == "ies" else "")).removesuffix("e")
+    return plain.removesuffix("e") if len(plain) > 4 else plain
 
 
 def _without_owner(word: str) -> str:
