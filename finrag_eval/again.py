@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+from finrag_eval.domain import SweepStatus
 from finrag_eval.ending import Ending
 from finrag_eval.errors import InvalidInput
 from finrag_eval.job import SweepJob, job_of_ledger
@@ -20,6 +22,8 @@ from finrag_eval.scoring import Scoring
 from finrag_eval.spec.sweeps import read_scorers
 from finrag_eval.sweep import SweepResult, Watch
 from finrag_eval.wrap_up import exit_code, wrap_up, write_files
+
+_ENDED = ("completed", "partial", "budget_stopped", "interrupted", "failed")
 
 
 def summary_again(sweep_id: str, *, output_dir: Path) -> SweepResult:
@@ -102,11 +106,9 @@ def ending_in(reader: LedgerReader) -> Ending:
     runs = [session for session in reader.sessions() if session.kind == "run"]
     status = runs[-1].status if runs else None
     code = runs[-1].exit_code if runs else None
-    known = ("completed", "partial", "budget_stopped", "interrupted", "failed")
-    for name in known:
-        if status == name:
-            return Ending(status=name, exit_code=0 if code in (None, 4, 6) else code)
-    return Ending(status="interrupted", exit_code=0)
+    if status not in _ENDED:
+        return Ending(status="interrupted", exit_code=0)
+    return Ending(status=cast("SweepStatus", status), exit_code=0 if code in (None, 4, 6) else code)
 
 
 def _files_again(job: SweepJob, folder: Path, ending: Ending) -> None:

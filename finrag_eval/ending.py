@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from finrag_eval.domain import SweepStatus
 from finrag_eval.errors import LedgerUnwritable
@@ -14,18 +14,27 @@ from finrag_eval.stopping import Stopping
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """A session's end. ``stopped_models`` are model keys with the reason why nothing was sent."""
+    """A session's end, at ``ended_at`` (epoch seconds).
+
+    ``stopped_models`` are model keys with the reason why nothing more was sent to them.
+    """
 
     status: SweepStatus
     exit_code: int
+    ended_at: float = field(default_factory=time.time)
     stopped_models: Mapping[str, str] = field(default_factory=dict)
-    spent_usd: Decimal | None = None
 
 
 def ending_of(
-    gate: Gate | None, ledger_failure: LedgerUnwritable | None, stopping: Stopping
+    gate: Gate | None,
+    ledger_failure: LedgerUnwritable | None,
+    stopping: Stopping,
+    *,
+    failed: int,
 ) -> Ending:
     """The end of a session: interrupted, failed, out of budget, partial or completed.
+
+    ``gate`` is the last one that was open, ``failed`` the number of trials without an answer.
 
     Raises what made the ledger unwritable: then nothing more can be said for sure.
     """
@@ -34,7 +43,6 @@ def ending_of(
     if gate is None or stopping.exit_code is not None:
         return Ending(status="interrupted", exit_code=stopping.exit_code or 130)
     stopped = dict(gate.stopped_models)
-    now = gate.snapshot()
     match gate.reason:
         case "interrupted" | "credentials":
             return Ending(status="interrupted", exit_code=130, stopped_models=stopped)
@@ -42,7 +50,7 @@ def ending_of(
             return Ending(status="failed", exit_code=5, stopped_models=stopped)
         case "budget":
             return Ending(status="budget_stopped", exit_code=3, stopped_models=stopped)
-    is_partial = now.failed > 0 or bool(stopped)
+    is_partial = failed > 0 or bool(stopped)
     return Ending(
         status="partial" if is_partial else "completed", exit_code=0, stopped_models=stopped
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from finrag_eval.domain import Outcome
+from finrag_eval.domain import Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.execute.budget import Budget
@@ -24,6 +24,7 @@ from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
 from finrag_eval.execute.snapshots import Snapshot
 from finrag_eval.job import BUILT_IN_TARGET, SweepJob, job_of, job_of_ledger, target_builder
+from finrag_eval.judging import judge_answers
 from finrag_eval.provenance import git_state, new_sweep_id, package_versions, utc_now
 from finrag_eval.record.ground import tracking_problems
 from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep, list_sweeps
@@ -189,6 +190,7 @@ class _Session:
         self._uri = uri
         self._folder = ledger.folder
         self._scoring = Scoring(job, ledger)
+        self._caps = job.spec.budget
         self._recorder: RecorderHandle | None = None
         self._gate: Gate | None = None
 
@@ -206,10 +208,11 @@ class _Session:
             )
         try:
             ending = self._answer(planned)
-            ledger.end_session(ending.status, ending.exit_code)
             summary, exit_code = wrap_up(
                 job, self._folder, ending, recorder=self._recorder, watch=self._watch
             )
+            # Last of all: a sweep that dies before this is gone on with, and pays for nothing.
+            ledger.end_session(ending.status, exit_code)
         finally:
             if self._recorder is not None:
                 self._recorder.close()
@@ -220,12 +223,14 @@ class _Session:
         with stops_on_signals(self._stop, self._watch.notice) as stopping:
             try:
                 self._answer_all(planned)
+                self._judge_all()
             except StopAtOnce:
                 self._watch.notice("stopping at once; every answer so far is in the ledger")
             finally:
                 self._watch.close()
-            self._ledger.flush()
-            return ending_of(self._gate, self._ledger.failure, stopping)
+            if self._ledger.failure is None:
+                self._ledger.flush()
+            return ending_of(self._gate, self._ledger.failure, stopping, failed=self._failed())
 
     def _answer_all(self, planned: int) -> None:
         self._scoring.catch_up()
@@ -283,32 +288,56 @@ class _Session:
             self._watch.notice(f"{len(taken)} answers of earlier sweeps are reused, at no cost")
         return done | taken
 
+    def _judge_all(self) -> None:
+        """Have judges look at what was answered, where there are judges and nothing stopped."""
+        if not self._job.judges or self._gate is None or self._gate.reason != "done":
+            return
+        for step in judge_answers(self._job, self._ledger, self._open_judges_gate):
+            if isinstance(step, Gate):
+                self._gate = step
+                self._watch.start("judging", total=self._job.plan.trial_count, done=0)
+            else:
+                self._watch.advance(step)
+
     def _open_gate(self, done: set[str]) -> Gate:
-        spec, ledger = self._job.spec, self._ledger
-        spent = ledger.spent()
-        answers = ledger.answers()
-        failed = sum(answers[key][1] == "failed" for key in done if key in answers)
+        answers = self._ledger.answers()
         return Gate(
             self._job.plan.without(done),
             self._job.plan.cells,
-            budget=Budget(
-                spec.budget,
+            max_failed=self._job.spec.on_error,
+            finished=len(done),
+            failed=sum(answers[key][1] == "failed" for key in done if key in answers),
+            **self._gate_settings(),
+        )
+
+    def _open_judges_gate(self, trials: Sequence[Trial], cells: Sequence[Cell]) -> Gate:
+        return Gate(trials, cells, **self._gate_settings())
+
+    def _gate_settings(self) -> dict[str, Any]:
+        """What every gate of this sweep has: one budget, one ledger, the models' limits."""
+        spec, spent = self._job.spec, self._ledger.spent()
+        return {
+            "budget": Budget(
+                self._caps,
                 spent=spent.total,
                 spent_per_model=spent.per_model,
                 spent_per_cell=spent.per_cell,
-                on_warning=lambda usd, cap: self._watch.notice(
-                    f"${usd:.4f} of the budget of ${cap} is spent"
-                ),
+                on_warning=self._warn_of_budget,
             ),
-            reservations=ledger,
-            concurrency=spec.execution.concurrency,
-            limits=spec.limits,
-            models=self._job.models.values(),
-            max_failed=spec.on_error,
-            finished=len(done),
-            failed=failed,
-            on_notice=self._watch.notice,
-        )
+            "reservations": self._ledger,
+            "concurrency": spec.execution.concurrency,
+            "limits": spec.limits,
+            "models": self._job.models.values(),
+            "on_notice": self._watch.notice,
+        }
+
+    def _warn_of_budget(self, usd: Decimal, cap: Decimal) -> None:
+        self._watch.notice(f"${usd:.4f} of the budget of ${cap} is spent")
+
+    def _failed(self) -> int:
+        """Planned trials whose newest outcome is a failure."""
+        with LedgerReader.open(self._folder) as reader:
+            return reader.counts().failed
 
     def _stop(self) -> None:
         if self._gate is not None:

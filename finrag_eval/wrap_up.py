@@ -6,7 +6,7 @@ a final state, and the exit code. ``summary`` and ``score`` make the same files 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from finrag_eval.domain import Query
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
-from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.ledger import LedgerReader, SessionInfo
 from finrag_eval.record.payload import Origin
 from finrag_eval.record.recording import Level, RecorderHandle
 from finrag_eval.record.run_book import recorded
@@ -47,7 +47,7 @@ def wrap_up(
     level = None if recorder is None else _drain(recorder, watch)
     summary = write_files(job, folder, ending)
     if recorder is not None:
-        ended = recorder.finish(ending.status)
+        ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         level = ended if level is None or level.is_level else level
     if level is not None and not level.is_level:
         watch.notice(
@@ -108,10 +108,8 @@ def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) ->
         environment=job.spec.environment,
         status=ending.status,
         started_at=iso_utc(runs[0].started_at),
-        ended_at=iso_utc(runs[-1].ended_at),
-        wall_seconds=sum(
-            session.ended_at - session.started_at for session in runs if session.ended_at
-        ),
+        ended_at=iso_utc(ending.ended_at),
+        wall_seconds=_wall_seconds(runs, ending),
         trials_planned=job.plan.trial_count,
         spent_usd=reader.spent().total,
         max_usd=job.spec.budget.max_usd,
@@ -127,6 +125,13 @@ def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) ->
         },
         stopped_models=ending.stopped_models,
     )
+
+
+def _wall_seconds(runs: Sequence[SessionInfo], ending: Ending) -> float:
+    """Seconds of all sessions; one that died is not counted, since nobody saw its end."""
+    *before, newest = runs
+    passed = sum(one.ended_at - one.started_at for one in before if one.ended_at is not None)
+    return passed + max(0.0, ending.ended_at - newest.started_at)
 
 
 def _origin(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin:
