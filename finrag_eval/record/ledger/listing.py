@@ -115,9 +115,10 @@ def _read(
     connection: sqlite3.Connection, folder: Path, is_running: bool, pid: int | None
 ) -> SweepListing:
     meta = dict(connection.execute("SELECT key, value FROM meta"))
-    last = connection.execute(
-        "SELECT max(coalesce(ended_at, started_at)) FROM sessions"
-    ).fetchone()[0]
+    (last,) = connection.execute(
+        "SELECT max(t) FROM (SELECT max(coalesce(ended_at, started_at)) AS t FROM sessions "
+        "UNION ALL SELECT * FROM (SELECT scored_at FROM scores ORDER BY scores DESC LIMIT 1))"
+    ).fetchone()
     row = connection.execute(
         "SELECT started_at, ended_at, status, exit_code FROM sessions "
         "WHERE kind = 'run' ORDER BY session DESC LIMIT 1"
