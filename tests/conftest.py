@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["loopback.fixture"]
+pytest_plugins = ["loopback.fixture", "loopback.aws_fixture"]
 
 settings.register_profile(
     "finrag",

@@ -14,7 +14,7 @@ import pytest
 
 _SERVER = Path(__file__).with_name("server.py")
 #: Nothing of the machine's own AWS set-up may reach a test, and nothing of a test may leave it.
-_NEUTRAL = {
+NEUTRAL = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "loopback-only",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -37,7 +37,7 @@ class LoopbackBedrock:
         )
         assert self._process.stdout is not None
         self.url: str = json.loads(self._process.stdout.readline())["url"]
-        self.env = {**_NEUTRAL, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url}
+        self.env = {**NEUTRAL, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url}
 
     def programme(self, **spec: Any) -> None:
         """Set what the server does from now on (keys: programme.py), and empty its ledger."""
@@ -87,14 +87,14 @@ def bedrock_process() -> Iterator[LoopbackBedrock]:
 @pytest.fixture
 def bedrock(
     bedrock_process: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LoopbackBedrock]:
+) -> LoopbackBedrock:
     """The server with an empty programme, and this process's environment pointed at it."""
     for name, value in bedrock_process.env.items():
         monkeypatch.setenv(name, value)
     for name in FORGOTTEN:
         monkeypatch.delenv(name, raising=False)
     bedrock_process.programme()
-    yield bedrock_process
+    return bedrock_process
 
 
 def repeats_after_success(ledger: Sequence[dict[str, Any]]) -> list[str]:
