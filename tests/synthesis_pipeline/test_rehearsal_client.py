@@ -70,9 +70,18 @@ def _lead(question: str, **how: Any) -> str:
         ),
         (
             "By how much did Apple's revenue exceed Microsoft's in FY2020?",
-            "Apple (AAPL) had the higher revenue in FY2020: $274,515 million against $143,015 "
-            "million of Microsoft (MSFT), a difference of $131,500 million "
-            "(1.92 times as much).",
+            "Apple (AAPL) had the higher revenue in FY2020, by $131,500 million: "
+            "$274,515 million against $143,015 million of Microsoft (MSFT).",
+        ),
+        (
+            "How many times as large as MSFT's total revenue was AAPL's in fiscal year 2018?",
+            "Apple (AAPL) had the higher revenue in FY2018, 2.41 times as much: "
+            "$265,595 million against $110,360 million of Microsoft (MSFT).",
+        ),
+        (
+            "How much did Microsoft's total assets increase from FY2018 to FY2019 in USD?",
+            "The total assets of Microsoft (MSFT) rose by $27,708 million from FY2018 to FY2019 "
+            "(+10.70%).",
         ),
         (
             "Which of Oracle, Visa and Netflix had the lowest net income in FY2018?",

@@ -34,7 +34,11 @@ _THRESHOLD = re.compile(
 )
 _BELOW = ("below", "under", "less", "lower")
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_PLURAL = re.compile(r"[^su]s\b(?! per)")
+_AMOUNT_ASKED = re.compile(
+    r"\bhow\s+(?:much|many\s+dollars)\b|\bin\s+(?:USD|US\$|\$|dollars)|\bamount\b", re.IGNORECASE
+)
+_PERCENT_ASKED = re.compile(r"%|\bper\s?cent|\brate\b|\bgrowth\b", re.IGNORECASE)
+_TIMES_ASKED = re.compile(r"\bhow\s+many\s+times\b|\btimes\s+as\b", re.IGNORECASE)
 
 
 def answer_from_figures(material: Material, asked: Entities, question: str) -> Answer:
@@ -42,7 +46,7 @@ def answer_from_figures(material: Material, asked: Entities, question: str) -> A
     is_of_a_part = asked.metrics.part is not None or "part_year" in asked.asks
     if is_of_a_part or not (material.figures or material.derived):
         return Answer(missing=material.gaps)
-    return _Snapshot(material, asked).answer(question) or Answer(missing=material.gaps)
+    return _Snapshot(material, asked, question).answer(question) or Answer(missing=material.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class _Change:
 class _Snapshot:
     """One snapshot, with the question that is put to it."""
 
-    def __init__(self, material: Material, asked: Entities) -> None:
+    def __init__(self, material: Material, asked: Entities, question: str) -> None:
         self.material, self.asked, self.asks = material, asked, asked.asks
         self.years = material.years
         self.changes = [
@@ -89,10 +93,13 @@ class _Snapshot:
             if (found := _CHANGE.match(line.subject))
         ]
         self.values = self._values()
-        self.tells_restatements = False
+        self.tells_restatements = "restate" in question.lower()
+        self.wants_times = _TIMES_ASKED.search(question) is not None
+        self.wants_amount = bool(
+            _AMOUNT_ASKED.search(question) and not _PERCENT_ASKED.search(question)
+        )
 
     def answer(self, question: str) -> Answer | None:
-        self.tells_restatements = "restate" in question.lower()
         return (
             self._computed_for_the_question()
             or self._choice()
@@ -165,11 +172,14 @@ class _Snapshot:
     def _change_clause(self, each: _Change) -> str:
         what = f"the {each.name} of {self._who(each.ticker)}"
         span = f"from FY{each.first} to FY{each.last}"
-        percent = _PERCENT.search(each.line.text)
+        told, percent = each.line.text, _PERCENT.search(each.line.text)
         if percent is None:
-            return f"{what} changed by {each.line.text} {span}"
+            return f"{what} changed by {told} {span}"
         verb = "rose" if percent["sign"] == "+" else "fell"
-        return f"{what} {verb} by {percent['size']} {span} (a change of {each.line.text})"
+        if self.wants_amount:
+            size = told.split(", ")[0].lstrip("+-")
+            return f"{what} {verb} by {size} {span} ({percent.group()})"
+        return f"{what} {verb} by {percent['size']} {span} (a change of {told})"
 
     def _differences(self) -> Answer | None:
         lines = [line for line in self.material.derived if " minus " in line.subject]
@@ -181,10 +191,12 @@ class _Snapshot:
         low, year, name = rest.split(" ", 2)
         told = {each.ticker: each.text for each in self.values if f"FY{each.year}" == year}
         times = _TIMES.search(line.formula)
+        by = f"by {line.text}"
+        if self.wants_times and times:
+            by = f"{times[1]} times as much"
         return (
-            f"{self._who(high)} had the higher {name} in {year}: {told.get(high)} against "
-            f"{told.get(low)} of {self._who(low)}, a difference of {line.text}"
-            + (f" ({times[1]} times as much)" if times else "")
+            f"{self._who(high)} had the higher {name} in {year}, {by}: {told.get(high)} against "
+            f"{told.get(low)} of {self._who(low)}"
         )
 
     def _derived_with(self, words: str) -> Answer | None:
@@ -313,7 +325,8 @@ def _computed(line: DerivedFigure) -> Evidence:
 
 
 def _was(name: str) -> str:
-    return "was" if " as a share " in name or not _PLURAL.search(name) else "were"
+    is_one = name.startswith("return ") or not name.endswith("s") or " as a share " in name
+    return "was" if is_one else "were"
 
 
 def _joined(parts: Iterable[str]) -> str:
