@@ -1,0 +1,75 @@
+"""Run every campaign in full: ``python -m benchmarks.torture [--kills N] [--budgets N]``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.torture.budgets import budget_runs
+from benchmarks.torture.crashes import crash_rounds
+from benchmarks.torture.ground import PROJECT, Ground
+
+sys.path.insert(0, str(PROJECT / "tests"))
+from loopback.fixture import LoopbackBedrock
+
+
+def main() -> int:
+    """Every campaign with its figures; 1 where a law was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--budgets", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    server = LoopbackBedrock()
+    folder = Path(tempfile.mkdtemp(prefix="finrag-torture-"))
+    try:
+        broken = _crashes(
+            Ground(folder / "crashes", server, f"sqlite:///{folder}/mlflow.db"), asked
+        )
+        broken += _budgets(Ground(folder / "budgets", server, f"sqlite:///{folder}/none.db"), asked)
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print("all laws held" if not broken else f"{broken} laws were broken")
+    return 1 if broken else 0
+
+
+def _crashes(ground: Ground, asked: argparse.Namespace) -> int:
+    began, kills, paid_again, broken = time.monotonic(), 0, 0, 0
+    if not asked.kills:
+        return 0
+    for one in crash_rounds(ground, kills=asked.kills, seed=asked.seed):
+        kills, paid_again, broken = (
+            kills + one.kills,
+            paid_again + one.paid_again,
+            broken + len(one.broken),
+        )
+        print(f"crashes: {kills} kills, {paid_again} answers paid again {one.broken}", flush=True)
+    print(f"crashes: {kills} kills in {time.monotonic() - began:.0f} s, {broken} laws broken")
+    return broken
+
+
+def _budgets(ground: Ground, asked: argparse.Namespace) -> int:
+    began, broken, used = time.monotonic(), 0, []
+    if not asked.budgets:
+        return 0
+    for number, one in enumerate(budget_runs(ground, runs=asked.budgets, seed=asked.seed), 1):
+        broken += len(one.broken)
+        if one.code == 3:
+            used.append(one.used)
+        if one.broken or number % 20 == 0:
+            print(f"budgets: {number} runs {one.broken}", flush=True)
+    least = min(used, default=float("nan"))
+    print(
+        f"budgets: {asked.budgets} runs in {time.monotonic() - began:.0f} s, {broken} laws broken; "
+        f"{len(used)} stopped by their cap, least share used {least:.1%}"
+    )
+    return broken
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
