@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from finrag_eval.domain import RetrievalSettings
 from finrag_eval.errors import InvalidInput, Problem
-from finrag_eval.synthesis_pipeline.entities import ENTITIES_VERSION, Entities, EntityReader
-from finrag_eval.synthesis_pipeline.kpi_snapshot import Snapshot, snapshot
-from finrag_eval.synthesis_pipeline.kpi_store import KpiStore
 from finrag_eval.synthesis_pipeline.models import Passage
+
+# Both lines are loaded when data is first opened: `query --help` shall not wait for them.
+if TYPE_CHECKING:
+    from finrag_eval.synthesis_pipeline.entities import Entities, EntityReader
+    from finrag_eval.synthesis_pipeline.kpi_snapshot import Snapshot
+    from finrag_eval.synthesis_pipeline.kpi_store import KpiStore
 
 #: Raise it with any change of the text that ``gather`` makes of the same data.
 FORMAT_VERSION = 1
@@ -122,6 +125,8 @@ class SupplyLines:
     @property
     def digest(self) -> str:
         """Names the facts, the corpus and the format that decide every context."""
+        from finrag_eval.synthesis_pipeline.entities import ENTITIES_VERSION
+
         data = self._data()
         told = [
             f"format {FORMAT_VERSION}, entities {ENTITIES_VERSION}",
@@ -138,9 +143,7 @@ class SupplyLines:
         asked = data.reader.read(query)
         if own_context is not None:
             return _own(own_context, asked, started)
-        figures = Snapshot()
-        if self.settings.include_kpi:
-            figures = snapshot(asked, data.store, data.reader)
+        figures = data.figures(asked) if self.settings.include_kpi else data.no_figures
         found = self._found(query, asked, data.retriever)
         passages = tuple(found.passages) if found else ()
         return Context(
@@ -194,6 +197,9 @@ class SupplyLines:
         return opened
 
     def _open(self) -> _Data:
+        from finrag_eval.synthesis_pipeline.entities import EntityReader
+        from finrag_eval.synthesis_pipeline.kpi_snapshot import Snapshot
+
         store = self._given_store or _store(self.settings)
         retriever, kind = self._given_retriever, _TEXT
         if not self.settings.include_rag:
@@ -203,7 +209,7 @@ class SupplyLines:
         if retriever is not None:
             assert retriever.digest  # opens the index here, once, and not in every thread
         reader = EntityReader.of_data(store.company_names, _labels(store))
-        return _Data(store, retriever, reader, kind)
+        return _Data(store, retriever, reader, kind, Snapshot())
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +218,20 @@ class _Data:
     retriever: Retriever | None
     reader: EntityReader
     kind_of_passages: str
+    no_figures: Snapshot
+
+    def figures(self, asked: Entities) -> Snapshot:
+        from finrag_eval.synthesis_pipeline.kpi_snapshot import snapshot
+
+        return snapshot(asked, self.store, self.reader)
 
 
 _NOT_PICKLED = frozenset({"_opened", "_lock"})
 
 
 def _store(settings: RetrievalSettings) -> KpiStore:
+    from finrag_eval.synthesis_pipeline.kpi_store import KpiStore
+
     if settings.kpi_facts is None or settings.kpi_facts == "embedded":
         return KpiStore.embedded()
     return KpiStore.from_file(settings.kpi_facts)
@@ -225,6 +239,8 @@ def _store(settings: RetrievalSettings) -> KpiStore:
 
 def _labels(store: KpiStore) -> Mapping[str, str]:
     """Labels of metrics that only a user's own table can have."""
+    from finrag_eval.synthesis_pipeline.kpi_store import KpiStore
+
     return {} if store is KpiStore.embedded() else store.metric_labels
 
 
