@@ -131,7 +131,7 @@ class ModelClient(Protocol):
     """Who answers a model request; raises ``ModelFault``.
 
     A client with credentials also has ``renew(renewal: int)``, which reads them anew once for
-    each greater number.
+    each greater number; one that is slow to make has ``prepare(model)``, called before each call.
     """
 
     def converse(

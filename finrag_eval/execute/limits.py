@@ -47,6 +47,7 @@ class ModelLimits:
         self._burndown = 1.0 if model is None else output_burndown(model)
         self._tokens_per_byte = _FIRST_TOKENS_PER_BYTE
         self._typical_tokens = 0.0
+        self._typical_output = 0.0
         self.pace = AdaptivePace(ceiling, now)
         self.under_way = 0
         self.ahead = 0
@@ -64,8 +65,13 @@ class ModelLimits:
         )
 
     def quota_tokens(self, prompt_bytes: int, max_tokens: int) -> float:
-        """What Bedrock will reserve for a call, as far as can be told before it."""
-        return prompt_bytes * self._tokens_per_byte + max_tokens
+        """What a call will count at its dearest moment, as far as can be told before it.
+
+        That is when it starts (``max_tokens``), or, with a burndown, when it ends: to count it
+        only then would let calls out that the server, which knows sooner, refuses.
+        """
+        output = max(float(max_tokens), self._typical_output * self._burndown)
+        return prompt_bytes * self._tokens_per_byte + output
 
     def seconds_until_sent(self, now: float, tokens: float) -> float:
         """Seconds until a call of that many quota tokens may be sent."""
@@ -101,3 +107,5 @@ class ModelLimits:
         seen = min(1.0, prompt / permit.prompt_bytes)
         before = self._tokens_per_byte
         self._tokens_per_byte = max(seen, before + 0.05 * (seen - before))
+        output, usual = float(usage.output_tokens), self._typical_output
+        self._typical_output = max(output, usual + 0.05 * (output - usual))

@@ -227,6 +227,9 @@ def ask_model(
         max_tokens=model.max_tokens,
     )
 
+    if (prepare := getattr(client, "prepare", None)) is not None:
+        prepare(model)
+
     def send(attempt: Attempt) -> ModelReply:
         renew = getattr(client, "renew", None)
         if renew is not None and attempt.renewal:

@@ -85,9 +85,7 @@ def bedrock_process() -> Iterator[LoopbackBedrock]:
 
 
 @pytest.fixture
-def bedrock(
-    bedrock_process: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch
-) -> LoopbackBedrock:
+def bedrock(bedrock_process: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch) -> LoopbackBedrock:
     """The server with an empty programme, and this process's environment pointed at it."""
     for name, value in bedrock_process.env.items():
         monkeypatch.setenv(name, value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from finrag_eval.domain import ModelConfig, ModelReply, ModelRequest
@@ -81,6 +82,14 @@ class BedrockClient:
             finally:
                 self._raw.body = None
 
+    def prepare(self, model: ModelConfig) -> None:
+        """Make the boto3 client of this model, which takes some 0.3 s; what fails will fail again.
+
+        Called before a call is let out, so that the first ones do not pile up behind it.
+        """
+        with suppress(Exception):
+            self._client(model)
+
     def renew(self, renewal: int) -> None:
         """Read credentials anew for the calls to come, once for each greater number."""
         with self._lock:
@@ -113,7 +122,8 @@ class BedrockClient:
                 read_timeout=self._attempt_timeout_s,
                 max_pool_connections=max(10, self._workers),
                 tcp_keepalive=True,
-                user_agent_extra="finrag-eval",
+                # boto3 composes its own anew for every request: 0.25 ms of CPU (2026-11-22).
+                user_agent=f"finrag-eval Boto3/{boto3.__version__}",
             ),
         )
         watch_connections(client)
