@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ def open_recording(
             follower=Follower(reader, book, store, lane, maker),
             tracer=Tracer(reader, book, store) if wanted["traces"] else None,
             looks_closely=looks_closely,
+            notice=lambda text: channel.send("notice", text=text),
         )
         undo.pop_all()
     if notice:
@@ -102,10 +103,11 @@ class Recording:
         follower: Follower,
         tracer: Tracer | None,
         looks_closely: bool,
+        notice: Callable[[str], None],
     ) -> None:
         self._reader, self._book, self._store, self._lane = reader, book, store, lane
         self._parent, self._follower, self._tracer = parent, follower, tracer
-        self._looks_closely = looks_closely
+        self._looks_closely, self._notice = looks_closely, notice
         self._total = 0
         self.is_closed = False
 
@@ -113,6 +115,9 @@ class Recording:
         """Records the next few trials; False where there is nothing left. Raises StoreAway."""
         if self._follower.step(until=until):
             return True
+        if self._tracer is not None and self._tracer.is_hopeless:
+            self._notice("MLflow takes no traces; going on without them")
+            self._tracer = None
         return self._tracer is not None and self._tracer.step()
 
     def clear_up(self) -> None:

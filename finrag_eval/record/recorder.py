@@ -130,12 +130,11 @@ class Recorder:
         if recording.step(until=self._gone_at):
             self._tell_progress()
             return True
-        if self._gone_at is not None:
-            recording.end(None, None)
-            self.is_over = True
-        elif self._end is not None:
-            recording.end(self._end.get("status"), self._end.get("ended_at"))
+        if self._end is not None or self._gone_at is not None:
+            end = self._end or {}
+            recording.end(end.get("status"), end.get("ended_at"))
             self._channel.send("finished", **recording.state())
+            self.is_over = self._gone_at is not None
         elif self._wants_level:
             recording.clear_up()
             self._channel.send("level", **recording.state())

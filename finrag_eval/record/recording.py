@@ -117,6 +117,11 @@ class RecorderHandle:
         return self._parent.get("lane")
 
     @property
+    def process_id(self) -> int:
+        """The recorder's process."""
+        return self._process.pid
+
+    @property
     def away(self) -> str | None:
         """Why the store cannot be reached just now; None where it can."""
         return self._away
@@ -160,6 +165,15 @@ class RecorderHandle:
     def close(self) -> None:
         """Ends the recorder, whatever it is doing; what is not recorded yet stays in the ledger."""
         self._send({"command": "quit"})
+        self._let_go()
+        log = self._folder / LOG_FILE
+        if log.exists() and log.stat().st_size == 0:
+            log.unlink(missing_ok=True)
+
+    # -- inside
+
+    def _let_go(self) -> None:
+        """Waits for the process to end, and ends it where it does not."""
         with contextlib.suppress(OSError):
             self._pipe.close()
         try:
@@ -169,11 +183,6 @@ class RecorderHandle:
             self._process.wait()
         self._hearing.join(_CLOSING_S)
         self._log.close()
-        log = self._folder / LOG_FILE
-        if log.exists() and log.stat().st_size == 0:
-            log.unlink(missing_ok=True)
-
-    # -- inside
 
     def _spawn(self) -> subprocess.Popen[str]:
         self._log = (self._folder / LOG_FILE).open("a", encoding="utf-8")
@@ -274,7 +283,7 @@ class RecorderHandle:
     def _restart(self, command: Mapping[str, Any]) -> None:
         self._restarts += 1
         self._on_notice("the recorder died; it is started again")
-        self._log.close()
+        self._let_go()
         self._heard_at = time.monotonic()
         self._spawn()
         self._send(command)

@@ -239,6 +239,8 @@ def recorded(folder: Path) -> Recorded | None:
     if not path.exists():
         return None
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+        if database.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
+            return None  # it is being made just now
         row = database.execute(
             "SELECT store, uri, experiment, parent_run_id, parent_url FROM stores "
             "ORDER BY used_at DESC LIMIT 1"

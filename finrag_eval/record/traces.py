@@ -22,6 +22,7 @@ from finrag_eval.record.run_book import RunBook
 from finrag_eval.record.store import Store
 
 _BATCH = 16
+_HOPELESS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +151,12 @@ class Tracer:
 
         mlflow.set_tracking_uri(store.uri)
         self._reader, self._book, self._store = reader, book, store
+        self._lost = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True where MLflow lost trace after trace although the store answers."""
+        return self._lost >= _HOPELESS
 
     def step(self) -> bool:
         """Writes the traces of the next few trials; False where all have one.
@@ -174,6 +181,7 @@ class Tracer:
                     self._write(entry.run_id, record)
                     last = entry.run_id
             if last is not None and not self._has_trace(last):
+                self._lost += 1
                 raise StoreAway("it took no trace")
         except StoreAway:
             raise

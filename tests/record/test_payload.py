@@ -84,7 +84,7 @@ def test_an_answered_trial_has_the_contracts_tags() -> None:
     assert tags == {
         "status": "success",
         "environment": "production",
-        "run_date": "2026-09-21",
+        "run_date": "2023-11-14",
         "tickers": "NVDA,MSFT",
         "years": "2018,2019",
         "stop_reason": "end_turn",
@@ -127,10 +127,10 @@ def test_an_answered_trial_has_the_contracts_artifacts() -> None:
 @pytest.mark.parametrize(
     ("origin", "repeat", "name"),
     [
-        (ORIGIN, 1, "query_20260921_141320_small_v1-v1_q001"),
-        (replace(ORIGIN, repeats=3), 1, "query_20260921_141320_small_v1-v1_q001_r1"),
-        (replace(ORIGIN, repeats=3), 2, "query_20260921_141320_small_v1-v1_q001_r2"),
-        (Origin(environment="development"), 1, "query_20260921_141320_small"),
+        (ORIGIN, 1, "query_20231114_221320_small_v1-v1_q001"),
+        (replace(ORIGIN, repeats=3), 1, "query_20231114_221320_small_v1-v1_q001_r1"),
+        (replace(ORIGIN, repeats=3), 2, "query_20231114_221320_small_v1-v1_q001_r2"),
+        (Origin(environment="development"), 1, "query_20231114_221320_small"),
     ],
 )
 def test_a_run_is_named_after_its_time_and_cell(origin: Origin, repeat: int, name: str) -> None:

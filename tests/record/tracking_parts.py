@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +26,9 @@ from finrag_eval.domain import (
     TrialRecord,
     Usage,
 )
+from finrag_eval.record.channel import Channel
 from finrag_eval.record.ledger import Ledger
+from finrag_eval.record.recorder import Recorder
 
 SPEC: Mapping[str, Any] = {
     "name": "nightly",
@@ -40,7 +44,7 @@ SPEC: Mapping[str, Any] = {
     "tags": {"team": "research"},
     "tracking": {"lane": "auto", "artifacts": "all", "traces": False},
 }
-STARTED = 1_790_000_000.25
+STARTED = 1_700_000_000.25
 
 
 def a_cell(key: str = "small", *, provider: str = "bedrock", system: str = "v1") -> Cell:
@@ -200,6 +204,25 @@ class SweepInLedger:
 
     def close(self) -> None:
         self.ledger.close()
+
+
+def record_here(folder: Path, uri: str, **asked: Any) -> dict[str, list[dict[str, Any]]]:
+    """Runs a recorder to its end in this process; what it said, by event.
+
+    Its commands are those of a driver that asks for all of it and is gone. ``status`` and
+    ``ended_at`` are those of the sweep's end; the rest are options of the start.
+    """
+    end = {key: asked.pop(key) for key in ("status", "ended_at") if key in asked}
+    commands = [{"command": "start", "uri": uri, **asked}, {"command": "drain"}]
+    commands.append({"command": "finish", **end})
+    said = io.StringIO()
+    lines = io.StringIO("".join(json.dumps(command) + "\n" for command in commands))
+    Recorder(folder, Channel(lines, said)).run()
+    events: dict[str, list[dict[str, Any]]] = {}
+    for line in said.getvalue().splitlines():
+        event = json.loads(line)
+        events.setdefault(event.pop("event"), []).append(event)
+    return events
 
 
 def a_record(number: int = 1, **changes: Any) -> TrialRecord:
