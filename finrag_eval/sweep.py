@@ -283,7 +283,8 @@ class _Session:
         ):
             self._append(outcome, self._scoring.take)
             taken.add(outcome.trial.key)
-        self._ledger.flush()
+        self._ledger.flush()  # the answers
+        self._ledger.flush()  # and their scores, which are written when the answers are safe
         if taken:
             self._watch.notice(f"{len(taken)} answers of earlier sweeps are reused, at no cost")
         return done | taken

@@ -51,6 +51,7 @@ class CellColumns:
     scores: Mapping[str, Floats]
     usd: Mapping[str, Decimal]
     cost_usd: Floats
+    saved_usd: Floats
     errors: Mapping[str, int]
     stops: Mapping[str, int]
     unscored: Mapping[str, Mapping[str, int]]
@@ -86,6 +87,7 @@ class _Gathering:
         self._reused: list[bool] = []
         self._figures: dict[str, list[float]] = {name: [] for name in _FIGURES}
         self._cost: list[float] = []
+        self._saved: list[float] = []
         self._money: dict[str, list[Decimal]] = {name: [] for name in _MONEY}
         self._scores: dict[str, list[float]] = {}
         self._errors: Counter[str] = Counter()
@@ -105,6 +107,7 @@ class _Gathering:
             figure = getattr(record, name)
             values.append(np.nan if figure is None else float(figure))
         self._cost.append(np.nan if record.cost_usd is None else float(record.cost_usd))
+        self._saved.append(float(record.saved_usd))
         for name, amounts in self._money.items():
             amount = getattr(record, name)
             if amount:
@@ -141,6 +144,7 @@ class _Gathering:
             scores={name: np.array(values) for name, values in self._scores.items()},
             usd={name: exact_sum(amounts) for name, amounts in self._money.items()},
             cost_usd=np.array(self._cost),
+            saved_usd=np.array(self._saved),
             errors=dict(self._errors.most_common()),
             stops=dict(self._stops.most_common()),
             unscored={name: dict(reasons) for name, reasons in self._unscored.items()},

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from finrag_eval.comparisons import compared
 from finrag_eval.domain import Query
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
@@ -85,16 +86,17 @@ def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
 
 
 def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> dict[str, Any]:
-    """The whole summary, from the ledger alone."""
+    """The whole summary, comparisons and gates included, from the ledger alone."""
     queries = job.plan.query_set.queries
     columns = columns_by_cell(reader.final_records(), _by_id(queries))
-    return summarise(
+    summary = summarise(
         _facts(job, reader, ending, folder),
         cells=job.plan.cells,
         queries=queries,
         columns=columns,
         repeats=job.spec.repeats,
     )
+    return compared(summary, job.spec, columns)
 
 
 def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> SweepFacts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
 def costs(
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="YYYY-MM-DD", help="First day. Default: this month's."),
+        typer.Option(
+            "--since", metavar="YYYY-MM-DD", help="First day. Default: the first of the month."
+        ),
     ] = None,
     until: Annotated[
         str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Last day, included.")
@@ -82,10 +84,8 @@ def costs(
 
     dimensions = check_dimensions([name.strip() for name in by.split(",") if name.strip()])
     zone = check_zone(tz)
-    first, last = _day("--since", since), _day("--until", until)
+    first, last = _days(since, until, datetime.now(zone).date())
     store = TrackedStore(uri=resolve_tracking_uri(tracking_uri))
-    if first is None and budget is None:
-        first = date.today().replace(day=1)
     spend = read_spend(
         store,
         since=day_start(first, zone),
@@ -147,9 +147,19 @@ def _print(
             typer.echo("\n" + budgets_table(plain, width=width(), colour=has_colour()))
 
 
-def _day(option: str, text: str | None) -> date | None:
-    if text is None:
-        return None
+def _days(since: str | None, until: str | None, today: date) -> tuple[date, date | None]:
+    """The first and the last day asked for; from the first of this month by default."""
+    last = None if until is None else _day("--until", until)
+    if since is not None:
+        first = _day("--since", since)
+    else:
+        first = (today if last is None else last).replace(day=1)
+    if last is not None and last < first:
+        raise typer.BadParameter(f"--until: {last} is before {first}")
+    return first, last
+
+
+def _day(option: str, text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:

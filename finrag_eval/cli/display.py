@@ -102,11 +102,16 @@ def write_for_ci(summary: Mapping[str, Any], *, junit: Path | None, markdown: Pa
         junit.write_text(junit_xml(summary), encoding="utf-8")
     from finrag_eval.report.markdown import summary_markdown
 
+    write_page(summary_markdown(summary), markdown)
+
+
+def write_page(text: str, markdown: Path | None) -> None:
+    """Write Markdown where it was asked for, and to GITHUB_STEP_SUMMARY where that is set."""
     if markdown is not None:
-        markdown.write_text(summary_markdown(summary), encoding="utf-8")
+        markdown.write_text(text, encoding="utf-8")
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(step_summary).open("a", encoding="utf-8") as page:
-            page.write(summary_markdown(summary))
+            page.write(text)
 
 
 def width() -> int:

@@ -20,6 +20,7 @@ _VERBS = (
     "query",
     "score",
     "summary",
+    "compare",
     "costs",
     "runs",
     "sync",

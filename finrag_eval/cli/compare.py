@@ -1,0 +1,100 @@
+"""``compare``: candidate against baseline, paired by query; fails a build where it should."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finrag_eval.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    app.command("compare")(compare)
+
+
+def compare(
+    sweep: Annotated[
+        str | None, typer.Option("--sweep", metavar="SWEEP_ID", help="Compare within this sweep.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="CELL", help="Default: the sweep's own baseline."),
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option("--candidate", metavar="CELL", help="Default: every other cell.")
+    ] = None,
+    baseline_sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline-sweep",
+            metavar="SWEEP_ID",
+            help="Compare between sweeps; `latest-passed` is the newest that ended with code 0.",
+        ),
+    ] = None,
+    candidate_sweep: Annotated[
+        str, typer.Option("--candidate-sweep", metavar="SWEEP_ID", help="The newer sweep.")
+    ] = "latest",
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on", metavar="CONDITION", help="Like 'score.numeric < -0.02'. Repeatable."
+        ),
+    ] = None,
+    show: Annotated[
+        int, typer.Option("--show", min=0, metavar="N", help="N changed answers each way.")
+    ] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse where more than the candidate differs.")
+    ] = False,
+    output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Gates as JUnit XML.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="The report as Markdown.")
+    ] = None,
+    output: options.Output = options.Format.table,
+) -> int:
+    """Candidate against baseline, paired by query, with intervals and verdicts.
+
+    Exit code 4 where a gate of the sweep or a --fail-on condition is not met.
+    """
+    from finrag_eval.cli.display import has_colour, width, write_page
+    from finrag_eval.compare.fail_on import parse_condition
+    from finrag_eval.compare.junit import junit_xml
+    from finrag_eval.compare.markdown import comparison_markdown
+    from finrag_eval.comparisons import compare_sweeps, compare_within
+    from finrag_eval.report.compare_text import compare_text
+
+    conditions = [parse_condition(text) for text in fail_on or ()]
+    if baseline_sweep is not None:
+        report = compare_sweeps(
+            output_dir,
+            baseline_sweep,
+            candidate_sweep,
+            baseline=baseline,
+            candidate=candidate,
+            conditions=conditions,
+            show=show,
+            strict=strict,
+        )
+    else:
+        report = compare_within(
+            output_dir,
+            sweep or "latest",
+            baseline=baseline,
+            candidate=candidate,
+            conditions=conditions,
+            show=show,
+        )
+    if output is options.Format.json:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        typer.echo(compare_text(report.as_json(), width=width(), colour=has_colour()))
+    if junit is not None:
+        junit.write_text(junit_xml({"name": "compare", **report.as_json()}), encoding="utf-8")
+    write_page(comparison_markdown(report.comparisons, report.gates, report.differences), markdown)
+    return 4 if any(not gate.passed for gate in report.gates) else 0

@@ -1,0 +1,298 @@
+"""Comparisons of recorded sweeps: within one against its baseline, or one sweep against another.
+
+Enters: trials as columns, and what two sweeps were made of. Leaves: comparisons and gates for a
+summary, or a report of its own for ``compare``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finrag_eval.compare.columns import CellColumns as Compared
+from finrag_eval.compare.comparing import Comparison, compare_cells, compare_pairs
+from finrag_eval.compare.differences import Difference, differences
+from finrag_eval.compare.gates import GateResult, evaluate_gates
+from finrag_eval.domain import GateSpec, Prices, Query, SweepSpec
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.job import SweepJob, job_of_ledger
+from finrag_eval.money import exact_sum
+from finrag_eval.record.ledger import LedgerReader, find_sweep, list_sweeps
+from finrag_eval.spec.suggest import did_you_mean
+from finrag_eval.trial_columns import CellColumns, columns_by_cell
+
+LATEST_PASSED = "latest-passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What ``compare`` found; ``sides`` are the answers behind the comparisons, query by query."""
+
+    differences: tuple[Difference, ...]
+    comparisons: tuple[Comparison, ...]
+    gates: tuple[GateResult, ...]
+    sides: tuple[Mapping[str, Any], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as one JSON document."""
+        return {
+            "differences": [one.as_dict() for one in self.differences],
+            "comparisons": [one.as_dict() for one in self.comparisons],
+            "gates": [gate.as_dict() for gate in self.gates],
+            "queries": list(self.sides),
+        }
+
+
+def compared(
+    summary: dict[str, Any], spec: SweepSpec, columns: Mapping[str, CellColumns]
+) -> dict[str, Any]:
+    """The summary with every cell set against the sweep's baseline, and its gates judged."""
+    cells = {name: to_compare(held) for name, held in columns.items()}
+    found: tuple[Comparison, ...] = ()
+    baseline = None if spec.baseline is None else cells.get(spec.baseline.name)
+    if baseline is not None:
+        others = [cell for name, cell in cells.items() if cell is not baseline]
+        found = compare_cells(baseline, others, margins=spec.margins)
+    gates = evaluate_gates(spec.gate, found, list(cells.values()))
+    return summary | {
+        "comparisons": [one.as_dict() for one in found],
+        "gates": [gate.as_dict() for gate in gates],
+    }
+
+
+def to_compare(held: CellColumns) -> Compared:
+    """A cell's columns as comparisons take them: cost with what was saved, no reused latency."""
+    latency = held.figures["latency_total_seconds"].copy()
+    latency[held.reused] = np.nan
+    prompt = held.figures["input_tokens"] + held.figures["output_tokens"]
+    cached = np.nan_to_num(held.figures["cache_read_tokens"]) + np.nan_to_num(
+        held.figures["cache_write_tokens"]
+    )
+    return Compared(
+        cell=held.cell,
+        query_ids=held.query_ids,
+        clusters=held.clusters,
+        repeats=held.repeats,
+        failed=~held.succeeded,
+        values={
+            **{f"score.{name}": values for name, values in held.scores.items()},
+            "cost_usd": held.cost_usd + held.saved_usd,
+            "latency_total_seconds": latency,
+            "total_tokens": prompt + cached,
+        },
+        total_usd=exact_sum([held.usd["cost_usd"], held.usd["saved_usd"]]),
+    )
+
+
+def compare_within(
+    output_dir: Path,
+    sweep_id: str,
+    *,
+    baseline: str | None,
+    candidate: str | None,
+    conditions: Sequence[GateSpec] = (),
+    show: int = 0,
+) -> Report:
+    """One cell, or all of them, against a baseline cell of the same sweep."""
+    folder = find_sweep(output_dir, sweep_id)
+    with LedgerReader.open(folder) as reader:
+        side = _Side.of(reader)
+        name = baseline or (
+            side.job.spec.baseline.name
+            if side.job.spec.baseline
+            else side.only("--baseline", "the sweep names no baseline")
+        )
+        before = side.cell("--baseline", name)
+        others = (
+            [side.cell("--candidate", candidate)]
+            if candidate
+            else [cell for cell in side.cells.values() if cell is not before]
+        )
+        found = compare_cells(before, others, margins=side.job.spec.margins)
+        gates = evaluate_gates([*side.job.spec.gate, *conditions], found, others)
+        sides = _sides(reader, reader, found, show)
+    return Report(differences=(), comparisons=found, gates=gates, sides=sides)
+
+
+def compare_sweeps(
+    output_dir: Path,
+    baseline_sweep: str,
+    candidate_sweep: str,
+    *,
+    baseline: str | None,
+    candidate: str | None,
+    conditions: Sequence[GateSpec] = (),
+    show: int = 0,
+    strict: bool = False,
+) -> Report:
+    """Cells of one sweep against those of another, over the queries that both have.
+
+    Cells of the same name are compared, unless two are named. ``latest-passed`` is the newest
+    sweep that ended with code 0, of the candidate's name and before it. ``strict`` raises
+    InvalidInput where something that matters differs besides.
+    """
+    after_folder = find_sweep(output_dir, candidate_sweep)
+    before_folder = (
+        _latest_passed(output_dir, after_folder)
+        if baseline_sweep == LATEST_PASSED
+        else find_sweep(output_dir, baseline_sweep)
+    )
+    with LedgerReader.open(before_folder) as old, LedgerReader.open(after_folder) as new:
+        before, after = _Side.of(old), _Side.of(new)
+        differing = differences(before.facts(), after.facts())
+        if strict and any(one.matters for one in differing):
+            raise InvalidInput(
+                Problem(
+                    file="command line",
+                    key="--strict",
+                    message=one.sentence,
+                    fix="compare sweeps that differ in the candidate alone, or leave out --strict",
+                )
+                for one in differing
+                if one.matters
+            )
+        pairs = _pairs_of(before, after, baseline, candidate)
+        found = compare_pairs(pairs, margins=after.job.spec.margins, absent="left_out")
+        cells = [cell for _, cell in pairs]
+        gates = evaluate_gates([*after.job.spec.gate, *conditions], found, cells)
+        sides = _sides(old, new, found, show)
+    return Report(differences=differing, comparisons=found, gates=gates, sides=sides)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """One sweep as a side of a comparison."""
+
+    job: SweepJob
+    cells: Mapping[str, Compared]
+    session_facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, reader: LedgerReader) -> _Side:
+        job = job_of_ledger(reader)
+        queries: dict[str, Query] = {query.id: query for query in job.plan.query_set.queries}
+        held = columns_by_cell(reader.final_records(), queries)
+        run = next(one for one in reversed(reader.sessions()) if one.kind == "run")
+        return cls(
+            job=job,
+            cells={name: to_compare(columns) for name, columns in held.items()},
+            session_facts=run.facts,
+        )
+
+    def cell(self, option: str, name: str) -> Compared:
+        if name in self.cells:
+            return self.cells[name]
+        raise InvalidInput(
+            [
+                Problem(
+                    file="command line",
+                    key=option,
+                    message=f"the sweep has no cell {name!r} with a finished trial",
+                    fix=did_you_mean(name, self.cells),
+                )
+            ]
+        )
+
+    def only(self, option: str, why: str) -> str:
+        raise InvalidInput(
+            [
+                Problem(
+                    file="command line",
+                    key=option,
+                    message=why,
+                    fix="name a cell: " + ", ".join(self.cells),
+                )
+            ]
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What should be equal on both sides of a fair comparison."""
+        cells = {cell.name: cell for cell in self.job.plan.cells}
+        return {
+            "query_set": self.session_facts["query_set_digest"],
+            "retrieval": self.session_facts["retrieval_digest"],
+            "scorers": {one.name: f"{one.kind} {one.options}" for one in self.job.spec.scorers},
+            "prompts": {name: cell.prompts.digest for name, cell in cells.items()},
+            "models": {name: cell.model.model_id for name, cell in cells.items()},
+            "prices": {name: _prices(cell.model.prices) for name, cell in cells.items()},
+            "versions": dict(self.session_facts.get("versions") or {}),
+            "git_commit": self.session_facts.get("git_commit"),
+        }
+
+
+def _prices(prices: Prices) -> str:
+    return f"{prices.cost_per_1k_input}/{prices.cost_per_1k_output} USD per 1,000 tokens"
+
+
+def _pairs_of(
+    before: _Side, after: _Side, baseline: str | None, candidate: str | None
+) -> list[tuple[Compared, Compared]]:
+    if baseline or candidate:
+        one = baseline or candidate or ""
+        two = candidate or baseline or ""
+        return [(before.cell("--baseline", one), after.cell("--candidate", two))]
+    shared = [name for name in after.cells if name in before.cells]
+    if not shared:
+        after.only("--candidate", "the two sweeps have no cell in common")
+    return [(before.cells[name], after.cells[name]) for name in shared]
+
+
+def _latest_passed(output_dir: Path, candidate: Path) -> Path:
+    listings = list_sweeps(output_dir)
+    mine = next(one for one in listings if one.folder == candidate)
+    for one in listings:
+        earlier = (one.started_at or 0) < (mine.started_at or 0)
+        if one.name == mine.name and one.exit_code == 0 and earlier and not one.is_pruned:
+            return one.folder
+    raise InvalidInput(
+        [
+            Problem(
+                file=str(output_dir),
+                key="--baseline-sweep",
+                message=f"no earlier sweep named {mine.name!r} ended with code 0",
+                fix="name a sweep by its id; `finrag-eval sweeps` lists them",
+            )
+        ]
+    )
+
+
+def _sides(
+    old: LedgerReader, new: LedgerReader, found: Sequence[Comparison], show: int
+) -> tuple[Mapping[str, Any], ...]:
+    """The answers to the queries that changed most, side by side; ``show`` of each direction."""
+    if show <= 0:
+        return ()
+    old_ids, new_ids = _first_outcomes(old), _first_outcomes(new)
+    sides = []
+    for one in found:
+        for direction, ids in (("worse", one.worsened), ("better", one.improved)):
+            for query_id in ids[:show]:
+                before = old_ids.get((one.baseline, query_id))
+                after = new_ids.get((one.candidate, query_id))
+                if before is None or after is None:
+                    continue
+                result = new.result(after)
+                sides.append(
+                    {
+                        "metric": one.metric,
+                        "candidate": one.candidate,
+                        "direction": direction,
+                        "query_id": query_id,
+                        "query": result.get("query"),
+                        "baseline_answer": old.result(before).get("answer"),
+                        "candidate_answer": result.get("answer"),
+                    }
+                )
+    return tuple(sides)
+
+
+def _first_outcomes(reader: LedgerReader) -> dict[tuple[str, str], int]:
+    """The outcome of each cell's first repeat of each query."""
+    found: dict[tuple[str, str], int] = {}
+    for record in reader.final_records():
+        found.setdefault((record.trial.cell, record.trial.query_id), record.outcome_id)
+    return found
