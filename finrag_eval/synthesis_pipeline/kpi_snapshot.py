@@ -78,11 +78,15 @@ class _Draft:
         self._add_across_companies()
         self._add_gaps_of_the_question()
         years = self._all_years()
-        lines = tuple(_lines(self._in_order()))
+        ordered = self._in_order()
+        shown = ordered[:_MOST_LINES]
+        lines = tuple(map(_line, shown))
+        if len(ordered) > len(shown):
+            self.gaps[f"{len(ordered) - len(shown)} more figures, cut for length"] = None
         return Snapshot(
             text=self._text(lines, years or self.asked.years.named),
             lines=lines,
-            facts=tuple(self.facts.values()),
+            facts=tuple(shown),
             tickers=self.tickers,
             years=years,
             metrics=self.metrics,
@@ -288,14 +292,6 @@ def _metrics(asked: Entities) -> tuple[str, ...]:
     if not keys and asked.tickers and ("overview" in asked.asks) and not asked.metrics.keys:
         keys = list(_OVERVIEW)
     return tuple(keys)
-
-
-def _lines(facts: Iterable[Fact]) -> Iterator[str]:
-    for number, fact in enumerate(facts):
-        if number == _MOST_LINES:
-            yield f"(cut after {_MOST_LINES} lines)"
-            return
-        yield _line(fact)
 
 
 def _line(fact: Fact) -> str:

@@ -89,12 +89,12 @@ class QueryLogger:
         context = result.get("context")
         if export_context and context is not None:
             name = f"{CONTEXTS}/{day}/context_{stem}.txt"
-            exports["context_file"] = self._place.write(name, context.encode())
+            exports["context_file"] = self._place.write(name, _utf8(context))
         if export_response:
             name = f"{RESPONSES}/{day}/response_{stem}.json"
             told = {**result, "exports": exports}
             text = json.dumps(told, ensure_ascii=False, indent=2, allow_nan=False)
-            exports["response_file"] = self._place.write(name, text.encode())
+            exports["response_file"] = self._place.write(name, _utf8(text))
         row = _row(result) | columns | exports
         content = _parquet(row)
         return {
@@ -126,7 +126,16 @@ def _row(result: Mapping[str, Any]) -> dict[str, Any]:
         **metadata,
         **result,
     }
-    return {name: known.get(name) for name in COLUMNS}
+    values = {name: known.get(name) for name in COLUMNS}
+    return {
+        name: _utf8(value).decode() if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def _utf8(text: str) -> bytes:
+    """The text's bytes; half a character, which a model may send, becomes a question mark."""
+    return text.encode(errors="replace")
 
 
 def _parquet(row: Mapping[str, Any]) -> bytes:

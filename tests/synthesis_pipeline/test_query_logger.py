@@ -74,6 +74,13 @@ def test_a_row_holds_every_column_with_its_type(tmp_path: Path) -> None:
     assert Path(str(exports["context_file"])).read_text("utf-8") == "C — ünïcode"
 
 
+def test_half_a_character_costs_no_row(tmp_path: Path) -> None:
+    result = {**_result("half \ud83d"), "context": "\ud83d"}
+    exports = QueryLogger(tmp_path).log(result, export_response=True)
+    assert read_query_log(tmp_path)["query"].iloc[0] == "half ?"
+    assert Path(str(exports["context_file"])).read_text("utf-8") == "?"
+
+
 def test_a_failure_is_logged_with_its_stage(tmp_path: Path) -> None:
     failure = {
         "query": "Q",
