@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
@@ -33,7 +33,7 @@ PASSAGES_HEADER = "=== NARRATIVE PASSAGES: {kind}, each under its source ==="
 NOTHING_FOUND = "No figure and no passage of the data fits this question.\n"
 
 _TEXT, _SUMMARIES = "10-K text", "summaries of 10-K text"
-_RETRIEVERS = ("bm25",)
+_RETRIEVERS = ("bm25", "s3vectors")
 
 
 class Found(Protocol):
@@ -51,7 +51,8 @@ class Found(Protocol):
 class Retriever(Protocol):
     """What supply line 2 needs of a source of passages.
 
-    One whose searches cost money also has ``worst_usd(query) -> Decimal``.
+    One whose searches cost money also has ``worst_usd(query) -> Decimal`` and, for estimates,
+    ``sketch(top_k) -> Found``, which finds nothing and costs nothing.
     """
 
     @property
@@ -164,6 +165,17 @@ class SupplyLines:
             kpi_lines=figures.lines,
         )
 
+    def sketch(self, query: str, *, own_context: str | None = None) -> str:
+        """The context's text as ``gather`` gives it; where that is billed, one of likely length."""
+        data = self._data()
+        found = getattr(data.retriever, "sketch", None)
+        if own_context is not None or found is None:
+            return self.gather(query, own_context=own_context).text
+        figures = Snapshot()
+        if self.settings.include_kpi:
+            figures = snapshot(data.reader.read(query), data.store, data.reader)
+        return _text(figures, found(self.settings.top_k).passages, data.kind_of_passages)
+
     def worst_usd(self, query: str) -> Decimal:
         """The most that gathering can cost in USD; 0 where nothing of it is billed."""
         worst = getattr(self._data().retriever, "worst_usd", None)
@@ -244,17 +256,27 @@ def _labels(store: KpiStore) -> Mapping[str, str]:
     return {} if store is KpiStore.embedded() else store.metric_labels
 
 
-def _retriever(settings: RetrievalSettings, cache_folder: Path | None) -> tuple[Retriever, str]:
-    """The retriever, and what its passages are."""
-    if settings.retriever not in _RETRIEVERS:
-        raise InvalidInput([_unknown_retriever(settings.retriever)])
+def _bm25(settings: RetrievalSettings, cache_folder: Path | None) -> tuple[Retriever, str]:
     from finrag_eval.synthesis_pipeline.retrievers import Bm25Options, Bm25Retriever, Corpus
 
-    where = settings.corpus
-    is_own = where is not None and where != "embedded"
-    corpus = Corpus.from_file(Path(where)) if where and is_own else Corpus.embedded()
     options = Bm25Options.read(settings.options, "retrieval")
-    return Bm25Retriever(corpus, cache_folder, options), _SUMMARIES if not is_own else _TEXT
+    if settings.corpus is None or settings.corpus == "embedded":
+        return Bm25Retriever(Corpus.embedded(), cache_folder, options), _SUMMARIES
+    corpus = Corpus.from_file(Path(settings.corpus))
+    return Bm25Retriever(corpus, cache_folder, options), _TEXT
+
+
+#: By the name that settings give: opens the retriever, and says what its passages are.
+_RETRIEVERS: Mapping[str, Callable[[RetrievalSettings, Path | None], tuple[Retriever, str]]] = {
+    "bm25": _bm25
+}
+
+
+def _retriever(settings: RetrievalSettings, cache_folder: Path | None) -> tuple[Retriever, str]:
+    opened = _RETRIEVERS.get(settings.retriever)
+    if opened is None:
+        raise InvalidInput([_unknown_retriever(settings.retriever)])
+    return opened(settings, cache_folder)
 
 
 def _unknown_retriever(name: str) -> Problem:

@@ -163,6 +163,6 @@ def test_unverified_figures_say_so() -> None:
 
 
 def test_a_very_wide_question_stays_bounded() -> None:
-    lines = _lines("Which company had the highest revenue, equity and net income in 1990-2025?")
+    lines = _lines("Which had the highest revenue, equity, EPS and total assets in 1990-2025?")
     assert sum("[KPI:" in line for line in lines) == 240
     assert any(line.endswith("more figures, cut for length") for line in lines)
