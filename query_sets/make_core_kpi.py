@@ -354,7 +354,7 @@ def _row(
         "tickers": tickers,
         "years": list(range(evidence[0].year, evidence[-1].year + 1)),
         "evidence_ids": [fact.evidence for fact in evidence],
-        "cluster": tickers[0],
+        "cluster": f"{tickers[0]}:{evidence[-1].year}",  # the newest filing that it is read in
         "difficulty": "easy" if kind == "lookup" else "hard" if hard else "medium",
         "tags": [kind, operation, *dict.fromkeys(fact.metric for fact in evidence)],
     }
