@@ -52,7 +52,7 @@ class Pipeline:
 
     def gather_worst_usd(self, query: Query) -> Decimal:
         """The most that ``gather`` can cost in USD."""
-        return Decimal(0) if query.context else self.supply_lines.worst_usd(query.query)
+        return Decimal(0) if query.context is not None else self.supply_lines.worst_usd(query.query)
 
     def request(
         self, query: Query, context: Context, model: ModelConfig, texts: PromptTexts
@@ -216,7 +216,7 @@ def _job(
         retriever=pipeline.retriever,
         corpus=None if pipeline.corpus is None else str(pipeline.corpus),
         kpi_facts=None if pipeline.kpi_facts is None else str(pipeline.kpi_facts),
-        options=pipeline.retriever_options,
+        options=_retriever_options(pipeline),
     )
     model = model_config or ml_config.model(model_key)
     return _Job(
@@ -226,6 +226,13 @@ def _job(
         clients=Clients(aws=pipeline.aws, workers=1),
         logger=None if pipeline.query_log is None else _logger(pipeline, model_root),
     )
+
+
+def _retriever_options(pipeline: PipelineConfig) -> Mapping[str, Any]:
+    """The retriever's options; one on AWS is where the models are, unless it says otherwise."""
+    if pipeline.retriever != "s3vectors":
+        return pipeline.retriever_options
+    return {**pipeline.aws, **pipeline.retriever_options}
 
 
 def _with_aws(model: ModelConfig, pipeline: PipelineConfig) -> ModelConfig:

@@ -33,7 +33,6 @@ PASSAGES_HEADER = "=== NARRATIVE PASSAGES: {kind}, each under its source ==="
 NOTHING_FOUND = "No figure and no passage of the data fits this question.\n"
 
 _TEXT, _SUMMARIES = "10-K text", "summaries of 10-K text"
-_RETRIEVERS = ("bm25", "s3vectors")
 
 
 class Found(Protocol):
@@ -171,9 +170,8 @@ class SupplyLines:
         found = getattr(data.retriever, "sketch", None)
         if own_context is not None or found is None:
             return self.gather(query, own_context=own_context).text
-        figures = Snapshot()
-        if self.settings.include_kpi:
-            figures = snapshot(data.reader.read(query), data.store, data.reader)
+        wants_figures = self.settings.include_kpi
+        figures = data.figures(data.reader.read(query)) if wants_figures else data.no_figures
         return _text(figures, found(self.settings.top_k).passages, data.kind_of_passages)
 
     def worst_usd(self, query: str) -> Decimal:
@@ -266,9 +264,18 @@ def _bm25(settings: RetrievalSettings, cache_folder: Path | None) -> tuple[Retri
     return Bm25Retriever(corpus, cache_folder, options), _TEXT
 
 
+def _s3_vectors(settings: RetrievalSettings, cache_folder: Path | None) -> tuple[Retriever, str]:
+    from finrag_eval.synthesis_pipeline.retrievers.s3_vectors import S3VectorsRetriever
+    from finrag_eval.synthesis_pipeline.retrievers.vector_options import S3VectorsOptions
+
+    del cache_folder
+    return S3VectorsRetriever(S3VectorsOptions.read(settings.options, "retrieval")), _TEXT
+
+
 #: By the name that settings give: opens the retriever, and says what its passages are.
 _RETRIEVERS: Mapping[str, Callable[[RetrievalSettings, Path | None], tuple[Retriever, str]]] = {
-    "bm25": _bm25
+    "bm25": _bm25,
+    "s3vectors": _s3_vectors,
 }
 
 
