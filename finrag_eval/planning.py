@@ -78,7 +78,7 @@ def prompt_sizes(job: SweepJob, *, every_query: bool = False) -> PromptSizes:
         lines = SupplyLines(job.spec.retrieval, cache_folder=job.cache_folder)
 
         def gather(query: Query) -> str:
-            return lines.gather(query.query, own_context=query.context).text
+            return lines.sketch(query.query, own_context=query.context)
     else:
 
         def gather(query: Query) -> str:

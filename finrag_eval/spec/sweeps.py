@@ -169,6 +169,8 @@ def _take_from_config(content: dict[str, Any], config: MlConfig) -> None:
         "options": dict(pipeline.retriever_options),
         **content["retrieval"],
     }
+    if content["retrieval"]["retriever"] == "s3vectors":
+        content["retrieval"]["options"] = {**pipeline.aws, **content["retrieval"]["options"]}
     for key in used_model_keys(content):
         settings = config.models[key].settings
         of_config = {rate: settings[rate] for rate in ("rpm", "tpm") if rate in settings}
