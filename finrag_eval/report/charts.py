@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finrag_eval.report.figures import money, plain, seconds
+from finrag_eval.report.figures import money, seconds
 from finrag_eval.report.grid import middle_cut
 from finrag_eval.report.ink import INK, LINE, MUTED, PAPER, PURPOSES, Canvas, drawn, model_colour
 from finrag_eval.report.safe_text import visible
@@ -268,7 +268,7 @@ def _draw_ridge(axes: Axes, base: float, values: Values, edges: Values, mark: Ma
     axes.plot([median, late], [base, base], color=colour, linewidth=2.4, solid_capstyle="round")
     axes.plot([median], [base], marker="o", markersize=8, color=colour, markeredgecolor=PAPER)
     axes.plot([late], [base], marker="|", markersize=11, color=colour, markeredgewidth=2.4)
-    for value, text in ((median, f"p50 {plain(median)} s"), (late, f"p95 {plain(late)} s")):
+    for value, text in ((median, f"p50 {seconds(median)}"), (late, f"p95 {seconds(late)}")):
         axes.annotate(
             text,
             (value, base),

@@ -70,7 +70,8 @@ def report_html(
     """
     sheet = read_sheet(summary)
     gathered = gather(trials, max_trials=max_trials, max_chars=max_chars, seed=seed)
-    marks = page_tables.marks_of(sheet, others=gathered.costs)
+    compared = (name for one in sheet.comparisons for name in (one.candidate, one.baseline))
+    marks = page_tables.marks_of(sheet, others=(*compared, *gathered.costs))
     packed = pack(gathered.kept, tuple(marks))
     table = {**packed.table, "cells": [_cell_data(mark) for mark in marks.values()]}
     script = _script()
@@ -138,7 +139,7 @@ def _key_figures(sheet: Sheet) -> list[tuple[str, str, str]]:
         ("Answered", f"{count(sheet.succeeded)} of {count(sheet.planned)}", failed),
         ("Spent", money(spent), "; ".join([of_cap, *money_notes])),
         ("Took", seconds(sheet.wall_seconds), pace),
-        ("Compared", plural(len(sheet.cells), "cell"), _compared(sheet)),
+        ("Cells", count(len(sheet.cells)), _compared(sheet)),
     ]
 
 

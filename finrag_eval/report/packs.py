@@ -18,7 +18,7 @@ from typing import Any
 
 from finrag_eval.domain import Score
 from finrag_eval.report.context_view import split_context
-from finrag_eval.report.figures import MISSING, count, money, plain, seconds
+from finrag_eval.report.figures import MISSING, count, money, seconds
 from finrag_eval.report.safe_text import one_line, safe_link
 from finrag_eval.report.sample import OTHER_CHARS, cut
 from finrag_eval.report.trial_view import TrialView
@@ -113,9 +113,7 @@ def _row(
         None if one.cost_usd is None else float(one.cost_usd),
         money(one.cost_usd),
         one.latency_total_seconds,
-        plain(one.latency_total_seconds),
-        one.output_tokens,
-        count(one.output_tokens),
+        seconds(one.latency_total_seconds),
         one_line(one.error_type or "", 200),
         one_line(preview or "", 140),
     ]
@@ -174,6 +172,8 @@ def _reason(value: Any) -> str:
     elif isinstance(value, float):
         is_readable = value == 0 or 1e-4 <= abs(value) < 1e15
         text = f"{value:,.6f}".rstrip("0").rstrip(".") if is_readable else f"{value:g}"
+    elif isinstance(value, list | tuple | dict) and not value:
+        text = "none"
     else:
         text = json.dumps(value, ensure_ascii=False, default=str)
     return cut(text, OTHER_CHARS)[0]

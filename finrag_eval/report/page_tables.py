@@ -105,13 +105,13 @@ def cells_table(sheet: Sheet, marks: Mapping[str, Mark]) -> Table:
                 *(_score(cell, name, scales[name]) for name in names),
                 _figure(cell.cost.get("per_1000_queries"), money),
                 _figure(cell.cost.get("total"), money),
-                _figure(cell.latency.get("p50"), plain),
-                _figure(cell.latency.get("p95"), plain),
+                _figure(cell.latency.get("p50"), seconds),
+                _figure(cell.latency.get("p95"), seconds),
             ),
         )
         for cell in sheet.cells
     ]
-    columns = ("answered", *names, "USD per 1,000", "USD", "p50 s", "p95 s")
+    columns = ("answered", *names, "USD per 1,000", "USD", "p50", "p95")
     scaled = {name: f"{plain(one.low, 1)} to {plain(one.high, 1)}" for name, one in scales.items()}
     return Table(columns=columns, rows=tuple(rows), scales=scaled)
 
@@ -145,9 +145,14 @@ def _score(cell: CellFigures, name: str, scale: Scale) -> Figure:
     return Figure(
         text=score(one.mean),
         sort=one.mean,
-        note=f"{interval}, n {count(one.n)}" if interval else f"n {count(one.n)}",
+        note=", ".join(part for part in (interval, _fewer(one.n, cell)) if part),
         bar=interval_bar(one.mean, one.low, one.high, scale),
     )
+
+
+def _fewer(n: int, cell: CellFigures) -> str:
+    """How many answers a score is the mean of, where that is not all of them."""
+    return "" if n == cell.succeeded else f"n {count(n)}"
 
 
 def _figure(value: float | None, write: Any) -> Figure:
@@ -348,12 +353,12 @@ def cost_table(costs: Mapping[str, Mapping[str, float]], marks: Mapping[str, Mar
 
 
 def latency_table(sheet: Sheet, marks: Mapping[str, Mark]) -> Table:
-    """Quantiles of the time to an answer, in seconds."""
+    """Quantiles of the time to an answer."""
     names = ("mean", "p50", "p90", "p95", "p99", "max")
     rows = tuple(
         Row(
             mark=marks[cell.name],
-            figures=tuple(_figure(cell.latency.get(name), plain) for name in names),
+            figures=tuple(_figure(cell.latency.get(name), seconds) for name in names),
         )
         for cell in sheet.cells
     )

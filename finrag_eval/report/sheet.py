@@ -154,11 +154,11 @@ class Sheet:
 
 
 def read_sheet(summary: Mapping[str, Any]) -> Sheet:
-    """The summary as a ``Sheet``; KeyError where it is not a summary at all."""
+    """The summary as a ``Sheet``; a part of one (comparisons and gates alone) is a ``Sheet``, too."""
     totals = _mapping(summary.get("totals"))
     return Sheet(
-        sweep_id=str(summary["sweep_id"]),
-        name=str(summary.get("name") or summary["sweep_id"]),
+        sweep_id=_text(summary.get("sweep_id")),
+        name=_text(summary.get("name") or summary.get("sweep_id")),
         experiment=_text(summary.get("experiment")),
         environment=_text(summary.get("environment")),
         status=_text(summary.get("status")),

@@ -1,4 +1,4 @@
-"""Spend and budgets as text: terminal tables, CSV and Markdown.
+"""Spend and budgets as text: terminal tables, CSV and Markdown; and tables of any runs.
 
 Enters: rows as plain mappings. Leaves: text that is safe where it goes.
 """
@@ -7,59 +7,76 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from finrag_eval.report.figures import MISSING, count, money, share
-from finrag_eval.report.grid import Column, Paint, grid, wrapped
+from finrag_eval.report.figures import MISSING, count, money, plain, plural, seconds, share
+from finrag_eval.report.grid import Column, Paint, grid, grid_width, wrapped
 from finrag_eval.report.safe_text import csv_safe, markdown_safe
 
 Row = Mapping[str, Any]
 
-_FIGURES = (
-    ("runs", "runs", count),
-    ("failed", "failed", count),
-    ("input_tokens", "tokens in", count),
-    ("output_tokens", "tokens out", count),
-    ("cache_share", "cached", share),
-    ("target_usd", "target", money),
-    ("judge_usd", "judge", money),
-    ("retrieval_usd", "retrieval", money),
-    ("wasted_usd", "wasted", money),
-    ("saved_usd", "saved", money),
-    ("spent_usd", "spent", money),
+#: The figures of a group with their titles, in the order in which they stand in a table.
+_FIGURES: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "runs": ("runs", count),
+    "failed": ("failed", count),
+    "input_tokens": ("tokens in", count),
+    "cache_read_tokens": ("cache read", count),
+    "cache_write_tokens": ("written", count),
+    "output_tokens": ("out", count),
+    "cache_share": ("cached", share),
+    "target_usd": ("target", money),
+    "judge_usd": ("judge", money),
+    "retrieval_usd": ("retrieval", money),
+    "wasted_usd": ("wasted", money),
+    "saved_usd": ("saved", money),
+    "spent_usd": ("spent", money),
+    "usd_per_run": ("a run", money),
+}
+#: Which of them go first where a table has no room for all; the first two always stand.
+_WORTH = (
+    "spent_usd",
+    "runs",
+    "target_usd",
+    "judge_usd",
+    "retrieval_usd",
+    "wasted_usd",
+    "failed",
+    "saved_usd",
+    "output_tokens",
+    "input_tokens",
+    "cache_share",
+    "usd_per_run",
 )
-_ALWAYS = {"runs", "spent_usd"}
-_NAMES = {name for name, _, _ in _FIGURES} | {"usd_per_run"}
+_ALWAYS = 2
 
 
 def spend_table(
     rows: Sequence[Row], totals: Sequence[Row], *, width: int = 80, colour: bool = False
 ) -> str:
-    """Groups with their sums, then a line per cost basis; empty columns are left out."""
+    """Groups with their sums, then a line per cost basis.
+
+    Columns without any figure are left out, and those that the width has no room for.
+    """
     if not rows:
         return "nothing was spent in that time"
-    figures = [figure for figure in _FIGURES if figure[0] in _ALWAYS or _has_any(rows, figure[0])]
-    dimensions = [name for name in rows[0] if name not in _NAMES]
+    dimensions = [name for name in rows[0] if name not in _FIGURES]
     if len({row["cost_basis"] for row in rows}) == 1:
         dimensions.remove("cost_basis")
-    columns = [Column(title=name, is_name=True) for name in dimensions]
-    columns += [Column(title=title) for _, title, _ in figures]
-    body = [
-        [*(str(row[name]) for name in dimensions), *(write(row[key]) for key, _, write in figures)]
-        for row in rows
-    ]
-    lines = grid(
-        _fitting(columns, len(dimensions), width),
-        _cut(body, columns, width),
-        width,
-        Paint(on=colour),
-    )
-    return "\n".join([*lines, "", *(_total_line(total) for total in totals)])
+    names, left_out = _fitting(rows, dimensions, width)
+    columns, body = _laid_out(rows, dimensions, names)
+    lines = [*grid(columns, body, width, Paint(on=colour)), ""] if dimensions else []
+    lines += [wrapped(_total_line(total), width, indent="  ", first="") for total in totals]
+    if "query_tag" in dimensions:
+        lines.append("A query with several tags counts in the group of each.")
+    if left_out and dimensions:
+        titles = ", ".join(_FIGURES[name][0] for name in left_out)
+        lines.append(wrapped(f"No room for: {titles} (--format csv has all).", width))
+    return "\n".join(lines)
 
 
 def spend_csv(rows: Sequence[Row]) -> str:
-    """The groups as CSV, figures in full."""
+    """The groups as CSV, figures in full; what is not known is empty."""
     page = io.StringIO(newline="")
     writer = csv.writer(page)
     if rows:
@@ -72,31 +89,24 @@ def spend_markdown(rows: Sequence[Row], totals: Sequence[Row], budgets: Sequence
     """Groups, totals and budgets as GitHub-flavoured Markdown."""
     blocks = []
     if rows:
-        names = list(rows[0])
-        blocks.append(
-            "\n".join(
-                [
-                    "| " + " | ".join(names) + " |",
-                    "|" + " --- |" * len(names),
-                    *(
-                        "| "
-                        + " | ".join(markdown_safe(_written(name, row[name])) for name in names)
-                        + " |"
-                        for row in rows
-                    ),
-                ]
-            )
-        )
-    blocks.append("\n".join(f"- {markdown_safe(_total_line(total))}" for total in totals))
-    blocks.append("\n".join(f"- {markdown_safe(_budget_sentence(row))}" for row in budgets))
-    return "\n\n".join(block for block in blocks if block)
+        dimensions = [name for name in rows[0] if name not in _FIGURES]
+        names = [name for name in _FIGURES if any(row[name] for row in rows)]
+        columns, body = _laid_out(rows, dimensions, names)
+        sides = ["---" if column.is_name else "---:" for column in columns]
+        table = [[column.title for column in columns], sides]
+        table += [[markdown_safe(text) for text in line] for line in body]
+        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in table))
+    sentences = [_total_line(total) for total in totals] or ["nothing was spent in that time"]
+    sentences += [f"{row['name']}: {budget_sentence(row)}" for row in budgets]
+    blocks.append("\n".join(f"- {markdown_safe(sentence)}" for sentence in sentences))
+    return "\n\n".join(blocks)
 
 
 def budgets_table(budgets: Sequence[Row], *, width: int = 80, colour: bool = False) -> str:
     """Where every budget stands, a line each, and a sentence on how it will end."""
     columns = [
         Column(title="budget", is_name=True),
-        Column(title="from", is_left=True),
+        Column(title="since", is_left=True),
         Column(title="limit"),
         Column(title="spent"),
         Column(title="left"),
@@ -117,74 +127,107 @@ def budgets_table(budgets: Sequence[Row], *, width: int = 80, colour: bool = Fal
     ]
     styles = {(at, 4): "bad" for at, row in enumerate(budgets) if row["passed"]}
     lines = grid(columns, rows, width, Paint(on=colour), styles)
-    lines += [wrapped(_budget_sentence(row), width) for row in budgets]
+    lines += ["", *(wrapped(f"{row['name']}: {budget_sentence(row)}", width) for row in budgets)]
     return "\n".join(lines)
+
+
+def budget_sentence(row: Row) -> str:
+    """How a budget's period will end, in a sentence."""
+    limit, left = money(row["limit_usd"]), row["left_usd"]
+    until = f"the {row['period']}'s end"
+    if row["passed"]:
+        return f"passed on {row['runs_out_on']}, by {money(-left)} so far."
+    if row["runs_out_on"] and left < 1e-9:
+        return f"used up on {row['runs_out_on']}."
+    if row["forecast_usd"] is None:
+        return f"{money(left)} left; a forecast needs two whole days with spending before today."
+    forecast = (
+        f"forecast {money(row['forecast_usd'])} at {until} "
+        f"({money(row['forecast_low_usd'])} to {money(row['forecast_high_usd'])})"
+    )
+    if row["runs_out_on"]:
+        return f"runs out on {row['runs_out_on']} at this rate; {forecast} of {limit}."
+    if row["forecast_high_usd"] > row["limit_usd"]:
+        return f"lasts as expected, but not for certain; {forecast} of {limit}."
+    return f"lasts; {forecast} of {limit}."
 
 
 def plain_table(rows: Sequence[Row], names: Sequence[str], *, width: int = 80) -> str:
     """Rows of anything under their column names, made safe and cut to the width."""
-    columns = [Column(title=name.partition(".")[2] or name, is_name=True) for name in names]
-    body = [[_plain(row.get(name)) for name in names] for row in rows]
+    written = {name: [_written(name, row.get(name)) for row in rows] for name in names}
+    columns = [
+        Column(title=name.partition(".")[2] or name, is_name=not _is_figure(name, rows))
+        for name in names
+    ]
+    body = [list(line) for line in zip(*written.values(), strict=True)]
     return "\n".join(grid(columns, body, width, Paint()))
 
 
-def _budget_sentence(row: Row) -> str:
-    if row["passed"]:
-        return f"{row['name']}: passed by {money(-row['left_usd'])}."
-    if row["forecast_usd"] is None:
-        return f"{row['name']}: {money(row['left_usd'])} left; too few days for a forecast."
-    end = (
-        f"runs out on {row['runs_out_on']} at this rate"
-        if row["runs_out_on"]
-        else "lasts to the end of the period at this rate"
-    )
-    return (
-        f"{row['name']}: {end}; forecast {money(row['forecast_usd'])} "
-        f"({money(row['forecast_low_usd'])} to {money(row['forecast_high_usd'])}) "
-        f"of {money(row['limit_usd'])}."
-    )
+def _fitting(
+    rows: Sequence[Row], dimensions: Sequence[str], width: int
+) -> tuple[list[str], list[str]]:
+    """The figures that a table of that width has room for, in their order, and those left out."""
+    wanted = [
+        name
+        for at, name in enumerate(_WORTH)
+        if at < _ALWAYS or (any(row[name] for row in rows) and not _is_plain(name, rows))
+    ]
+    kept: list[str] = []
+    for at, name in enumerate(wanted):
+        names = [one for one in _FIGURES if one in {*kept, name}]
+        if at < _ALWAYS or grid_width(*_laid_out(rows, dimensions, names)) <= width:
+            kept.append(name)
+    return [name for name in _FIGURES if name in kept], [
+        name for name in wanted if name not in kept
+    ]
+
+
+def _is_plain(name: str, rows: Sequence[Row]) -> bool:
+    """Whether a column says the same as another: the target's cost where nothing else cost."""
+    return name == "target_usd" and all(row["target_usd"] == row["spent_usd"] for row in rows)
+
+
+def _laid_out(
+    rows: Sequence[Row], dimensions: Sequence[str], names: Sequence[str]
+) -> tuple[list[Column], list[list[str]]]:
+    columns = [Column(title=name.replace("_", " "), is_name=True) for name in dimensions]
+    columns += [Column(title=_FIGURES[name][0]) for name in names]
+    body = [
+        [
+            *(str(row[name]) or MISSING for name in dimensions),
+            *(_FIGURES[name][1](row[name]) for name in names),
+        ]
+        for row in rows
+    ]
+    return columns, body
 
 
 def _total_line(total: Row) -> str:
-    what = "billed" if total["cost_basis"] == "billed" else "rehearsal (not real money)"
-    return (
-        f"total, {what}: {money(total['spent_usd'])} in {count(total['runs'])} runs; "
-        f"target {money(total['target_usd'])}, judge {money(total['judge_usd'])}, "
-        f"retrieval {money(total['retrieval_usd'])}, wasted {money(total['wasted_usd'])}, "
-        f"saved {money(total['saved_usd'])}"
-    )
+    """What was spent of one kind of money, and on what."""
+    what = "billed" if total["cost_basis"] == "billed" else "rehearsal, no real money"
+    parts = [
+        f"{name.removesuffix('_usd')} {money(total[name])}"
+        for name in ("target_usd", "judge_usd", "retrieval_usd", "wasted_usd")
+        if total[name]
+    ]
+    line = f"{what}: {money(total['spent_usd'])} in {plural(total['runs'], 'run')}"
+    if len(parts) > 1:
+        line += f" ({', '.join(parts)})"
+    return line + (f"; {money(total['saved_usd'])} saved by reuse" if total["saved_usd"] else "")
 
 
-def _fitting(columns: Sequence[Column], dimensions: int, width: int) -> list[Column]:
-    """The dimension columns and as many figures as a width holds, the last (spent) always."""
-    return [columns[index] for index in _kept(columns, dimensions, width)]
-
-
-def _cut(rows: list[list[str]], columns: Sequence[Column], width: int) -> list[list[str]]:
-    dimensions = sum(column.is_name for column in columns)
-    kept = _kept(columns, dimensions, width)
-    return [[row[index] for index in kept] for row in rows]
-
-
-def _kept(columns: Sequence[Column], dimensions: int, width: int) -> list[int]:
-    room = max(2, (width - 14 * dimensions) // 10)
-    figures = list(range(dimensions, len(columns)))
-    if len(figures) > room:
-        figures = [figures[0], *figures[-(room - 1) :]]
-    return [*range(dimensions), *figures]
-
-
-def _has_any(rows: Sequence[Row], name: str) -> bool:
-    return any(row[name] for row in rows)
+def _is_figure(name: str, rows: Sequence[Row]) -> bool:
+    return any(isinstance(row.get(name), int | float) for row in rows)
 
 
 def _written(name: str, value: Any) -> str:
-    if value is None:
+    """A value of any column, by its name's unit."""
+    if value is None or value == "":
         return MISSING
-    return money(value) if name.endswith("_usd") or name == "usd_per_run" else _plain(value)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if name.endswith("_usd"):
+        return money(value)
+    if name.endswith("_seconds"):
+        return seconds(value)
+    return count(value) if float(value).is_integer() else plain(value, 3)

@@ -76,7 +76,7 @@ def cells_table(summary: Mapping[str, Any], width: int = 80, *, colour: bool = F
     names = [[cell.name] for cell in sheet.cells]
     figures = [_cell_figures(cell) for cell in sheet.cells]
     figure_columns = [
-        Column(title=title) for title in ("answered", "failed", "USD", "USD/1k", "p50 s", "p95 s")
+        Column(title=title) for title in ("answered", "failed", "USD", "USD/1k", "p50", "p95")
     ]
     scores = [[_score_text(cell, one) for one in sheet.score_names] for cell in sheet.cells]
     score_columns = [Column(title=one) for one in sheet.score_names]
@@ -210,8 +210,8 @@ def _cell_figures(cell: CellFigures) -> list[str]:
         count(cell.failed),
         money(cell.cost.get("total")),
         money(cell.cost.get("per_1000_queries")),
-        plain(cell.latency.get("p50")),
-        plain(cell.latency.get("p95")),
+        seconds(cell.latency.get("p50")),
+        seconds(cell.latency.get("p95")),
     ]
 
 

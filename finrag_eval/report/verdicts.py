@@ -29,7 +29,6 @@ from finrag_eval.report.sheet import CellFigures, ComparisonFigures, Sheet
 Tone = Literal["better", "worse", "equivalent", "mixed", "inconclusive", "plain"]
 
 
-_MOST_DESCRIBED = 12
 _ORDER: tuple[Tone, ...] = (
     "better",
     "mixed",
@@ -282,15 +281,15 @@ def _open_question(one: ComparisonFigures) -> str:
 
 
 def _described(sheet: Sheet) -> tuple[Finding, ...]:
-    """A finding per cell where nothing was compared: its figures, and no word on a winner."""
-    return tuple(
+    """The figures of a cell that is alone; several that were not compared are left to tables."""
+    if len(sheet.cells) != 1:
+        return ()
+    cell = sheet.cells[0]
+    title = f"answered {count(cell.succeeded)} of {count(cell.trials)}"
+    return (
         Finding(
-            cell=cell.name,
-            tone="plain",
-            title=f"answered {count(cell.succeeded)} of {count(cell.trials)}",
-            statements=tuple(_cell_statements(cell)),
-        )
-        for cell in sheet.cells[:_MOST_DESCRIBED]
+            cell=cell.name, tone="plain", title=title, statements=tuple(_cell_statements(cell))
+        ),
     )
 
 
@@ -338,6 +337,12 @@ def _cautions(sheet: Sheet) -> Iterable[str]:
             "Answers came from the rehearsal client: nothing was billed, and costs are what the "
             "same tokens would have cost at the configured prices."
         )
-    yield from sheet.warnings
+    yield from (_sentence(text) for text in dict.fromkeys(sheet.warnings))
     for cell in sheet.cells:
-        yield from (f"{cell.name}: {flag}" for flag in cell.flags if flag not in sheet.warnings)
+        yield from (f"{cell.name}: {flag}." for flag in cell.flags if flag not in sheet.warnings)
+
+
+def _sentence(text: str) -> str:
+    """A warning as a sentence: a capital first, a full stop last."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -94,6 +94,14 @@ def test_a_cell_without_any_answer_is_shown_with_dashes() -> None:
     assert row[: row.index("</tr>")].count('<span class="value">–</span>') >= 5
 
 
+def test_a_comparison_with_a_cell_of_another_sweep_is_shown(sweep: Sweep) -> None:
+    summary, trials = copy.deepcopy(sweep)
+    for one in summary["comparisons"]:
+        one["baseline"] = "of_last_week.v1-v1"
+    page = report_html(summary, trials)
+    assert page.count("of_last_week.v1-v1") > 3
+
+
 def test_many_cells_and_long_names_get_a_page() -> None:
     arms = [Arm(f"model_{at}_{'x' * at}", "m", "v1", 0.5, 1 + at, 1, 2, 0) for at in range(30)]
     page = report_html(*make_sweep(queries=4, arms=arms))

@@ -43,17 +43,7 @@ def test_a_wide_terminal_gets_one_table_and_a_narrow_one_two(sweep: Sweep) -> No
     assert len(cells_table(summary, 140).split("\n")) == 5
     narrow = cells_table(summary, 80).split("\n")
     assert len(narrow) == 11
-    assert narrow[0].split() == [
-        "cell",
-        "answered",
-        "failed",
-        "USD",
-        "USD/1k",
-        "p50",
-        "s",
-        "p95",
-        "s",
-    ]
+    assert narrow[0].split() == ["cell", "answered", "failed", "USD", "USD/1k", "p50", "p95"]
     assert narrow[6].split() == ["cell", "numeric", "citation", "contains"]
 
 
@@ -114,6 +104,13 @@ def test_the_budget_line_names_cap_waste_and_savings() -> None:
         "Spent $0.41 of $5.00 (8.2%), $4.59 left; $0.020 wasted on attempts without an answer; "
         "$0.10 saved by reused answers. Took 1 min 15 s."
     )
+
+
+def test_comparisons_and_gates_can_be_shown_without_the_rest(sweep: Sweep) -> None:
+    part = {"comparisons": sweep[0]["comparisons"], "gates": sweep[0]["gates"]}
+    assert comparisons_table(part) == comparisons_table(sweep[0])
+    assert gates_table(part) == gates_table(sweep[0])
+    assert cells_table(part) == ""
 
 
 def test_failed_gates_stand_out(sweep: Sweep) -> None:

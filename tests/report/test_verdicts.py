@@ -71,9 +71,19 @@ def test_without_a_baseline_no_cell_is_called_better() -> None:
     summary["comparisons"] = []
     said = verdict(read_sheet(summary))
     assert said.headline.startswith("4 cells ran and none was compared")
-    words = " ".join(one.sentence for finding in said.findings for one in finding.statements)
-    assert "better" not in words
-    assert "best" not in words
+    assert said.findings == ()
+
+
+def test_a_cell_that_is_alone_is_described_by_its_figures() -> None:
+    summary, _ = make_sweep(queries=20, arms=ARMS[:1])
+    said = verdict(read_sheet(summary))
+    cell = summary["cells"][0]
+    assert said.headline == f"{BASE} answered {cell['succeeded']} of 20 questions."
+    assert [one.metric for one in said.findings[0].statements] == [
+        *cell["scores"],
+        "cost",
+        "time to an answer",
+    ]
 
 
 def test_a_failed_gate_is_in_the_headline() -> None:
@@ -106,6 +116,18 @@ def test_failures_and_trials_that_never_ran_are_cautions() -> None:
         "The sweep was stopped by its budget: these are the figures of what was done until then.",
         "10 trials of 40 never ran.",
         "3 trials of 30 failed (10%); they count as failures, not as wrong answers.",
+    )
+
+
+def test_warnings_are_shown_once_and_as_sentences() -> None:
+    summary, _ = make_sweep(queries=10)
+    summary["warnings"] = ["only 6 clusters", "only 6 clusters", "Prices are old."]
+    summary["cells"][0]["flags"] = ["2 of 10 answers ended with max_tokens"]
+    cautions = verdict(read_sheet(summary)).cautions
+    assert cautions[-3:] == (
+        "Only 6 clusters.",
+        "Prices are old.",
+        f"{BASE}: 2 of 10 answers ended with max_tokens.",
     )
 
 

@@ -2,8 +2,8 @@
 
 const DATA = JSON.parse(byId("data").textContent);
 const PAGE_ROWS = 50;
-const [CELL, QUERY, REPEAT, OK, SCORES, COST, COST_TEXT, TIME, TIME_TEXT, OUT, OUT_TEXT, FAULT, PREVIEW] =
-  Array.from({ length: 13 }, (_, at) => at);
+const [CELL, QUERY, REPEAT, OK, SCORES, COST, COST_TEXT, TIME, TIME_TEXT, FAULT, PREVIEW] =
+  Array.from({ length: 11 }, (_, at) => at);
 
 const list = { shown: [], page: 0, sort: null, isUp: true, haystacks: [] };
 const hasRepeats = DATA.trials.some((trial) => trial[REPEAT] > 1);
@@ -23,8 +23,7 @@ function columnsOfTrials() {
       hides: at > 0 ? "lesser" : "",
     })),
     { title: "USD", value: (trial) => trial[COST], make: (trial) => figureCell(trial[COST_TEXT]), hides: "least" },
-    { title: "s", value: (trial) => trial[TIME], make: (trial) => figureCell(trial[TIME_TEXT]), hides: "least" },
-    { title: "tokens out", value: (trial) => trial[OUT], make: (trial) => figureCell(trial[OUT_TEXT]), hides: "lesser" },
+    { title: "time", value: (trial) => trial[TIME], make: (trial) => figureCell(trial[TIME_TEXT]), hides: "least" },
   ];
 }
 
