@@ -212,7 +212,7 @@ class _Session:
                 job, self._folder, ending, recorder=self._recorder, watch=self._watch
             )
             # Last of all: a sweep that dies before this is gone on with, and pays for nothing.
-            ledger.end_session(ending.status, exit_code)
+            ledger.end_session(ending.status, exit_code, ended_at=ending.ended_at)
         finally:
             if self._recorder is not None:
                 self._recorder.close()

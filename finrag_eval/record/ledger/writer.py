@@ -133,13 +133,17 @@ class Ledger:
         self._session = self._writer.run(partial(_begin_session, row=row))
         return self._session
 
-    def end_session(self, status: SweepStatus, exit_code: int) -> None:
-        """Close the session's books and note how it ended; on disk on return."""
+    def end_session(
+        self, status: SweepStatus, exit_code: int, *, ended_at: float | None = None
+    ) -> None:
+        """Close the session's books and note how it ended; on disk on return.
+
+        ``ended_at`` is when its last trial ended, where that is not now.
+        """
         session = self._current()
+        now = time.time() if ended_at is None else ended_at
         self._writer.run(
-            partial(
-                _end_session, session=session, status=status, exit_code=exit_code, now=time.time()
-            )
+            partial(_end_session, session=session, status=status, exit_code=exit_code, now=now)
         )
         self._session = None
 
