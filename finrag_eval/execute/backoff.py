@@ -57,7 +57,7 @@ class Backoff:
         if kind == "throttle" and is_starved:
             kind = "starved"
         patience = _BY_CLASS.get(kind)
-        if fault.error_type in _BY_ERROR:
+        if patience is not None and fault.error_type in _BY_ERROR:
             kind, patience = fault.error_type, _BY_ERROR[fault.error_type]
         if patience is None:
             return None

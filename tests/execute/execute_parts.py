@@ -240,6 +240,7 @@ def run(
     pipeline: SmallPipeline | None = None,
     make_target: Callable[[Mapping[str, Query], Mapping[str, Cell]], Target] | None = None,
     during: Callable[[Gate, Outcome], None] = lambda gate, outcome: None,
+    on_notice: Callable[[str], None] = lambda line: None,
     **gate_options: Any,
 ) -> Ran:
     """Run all trials of ``cells`` x ``count`` queries on real threads."""
@@ -256,7 +257,7 @@ def run(
         budget=Budget(spec),
         reservations=ledger,
         concurrency=execution.concurrency,
-        on_notice=notices.append,
+        on_notice=lambda line: (notices.append(line), on_notice(line)),
         **gate_options,
     )
     if make_target is not None:
