@@ -103,12 +103,14 @@ def sync_again(
 
 def ending_in(reader: LedgerReader) -> Ending:
     """How the sweep's newest run ended; one that died was interrupted."""
-    runs = [session for session in reader.sessions() if session.kind == "run"]
-    status = runs[-1].status if runs else None
-    code = runs[-1].exit_code if runs else None
-    if status not in _ENDED:
-        return Ending(status="interrupted", exit_code=0)
-    return Ending(status=cast("SweepStatus", status), exit_code=0 if code in (None, 4, 6) else code)
+    run = next((one for one in reversed(reader.sessions()) if one.kind == "run"), None)
+    if run is None:
+        return Ending(status="interrupted", exit_code=0, ended_at=reader.created_at)
+    return Ending(
+        status=cast("SweepStatus", run.status) if run.status in _ENDED else "interrupted",
+        exit_code=0 if run.exit_code in (None, 4, 6) else run.exit_code,
+        ended_at=run.started_at if run.ended_at is None else run.ended_at,
+    )
 
 
 def _files_again(job: SweepJob, folder: Path, ending: Ending) -> None:
