@@ -27,7 +27,7 @@ from finrag_eval.report.charts import (
     front,
     latency_chart,
 )
-from finrag_eval.report.figures import count, money, plural, score, seconds, share
+from finrag_eval.report.figures import count, money, plural, seconds, share
 from finrag_eval.report.packs import pack
 from finrag_eval.report.safe_text import one_line, safe_link, script_json, visible
 from finrag_eval.report.sample import Gathered, gather
@@ -102,6 +102,9 @@ def _figures(sheet: Sheet, gathered: Gathered, marks: Mapping[str, Mark]) -> dic
         "gathered": gathered,
         "cells": page_tables.cells_table(sheet, marks),
         "comparisons": page_tables.comparison_tables(sheet, marks),
+        "changed": [
+            one for one in sheet.comparisons if one.is_score and (one.improved or one.worsened)
+        ],
         "quality_charts": list(_quality_charts(sheet, marks)),
         "front": [marks[name] for name in sheet.pareto if name in marks],
         "latency_chart": latency_chart(gathered.latencies, list(marks.values())),
@@ -194,9 +197,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        count=count, safe_link=safe_link, score=score, shown=_shown, unbroken=_unbroken
-    )
+    environment.filters.update(count=count, safe_link=safe_link, shown=_shown, unbroken=_unbroken)
     return environment
 
 

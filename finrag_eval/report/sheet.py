@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from finrag_eval.report.figures import MISSING
+
 #: Metrics of which less is better, as they are named in comparisons.
 LOWER_IS_BETTER = ("cost", "latency", "tokens", "seconds", "usd")
 
@@ -73,6 +75,12 @@ class ComparisonFigures:
     verdict: str
     mde: float | None
     queries_needed: int | None
+    baseline_mean: float | None
+    candidate_mean: float | None
+    n_improved: int
+    n_worsened: int
+    improved: tuple[str, ...]
+    worsened: tuple[str, ...]
 
     @property
     def is_score(self) -> bool:
@@ -86,13 +94,19 @@ class ComparisonFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFigures:
-    """One gate: its sentence, its figure, its bound, and whether it held."""
+    """One gate: a sentence with its figure and its bound, whether it held, and why not."""
 
     sentence: str
-    figure: float | None
-    bound: float | None
     passed: bool
     reason: str
+
+    @property
+    def words(self) -> str:
+        """The sentence, and the reason where that says more."""
+        repeated = self.reason.removeprefix("the ").partition(" is ")[0]
+        if not self.reason or repeated in self.sentence:
+            return self.sentence
+        return f"{self.sentence} ({self.reason})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +168,7 @@ class Sheet:
 
 
 def read_sheet(summary: Mapping[str, Any]) -> Sheet:
-    """The summary as a ``Sheet``; a part of one (comparisons and gates alone) is a ``Sheet``, too."""
+    """The summary as a ``Sheet``; it may be a part of one, say comparisons and gates alone."""
     totals = _mapping(summary.get("totals"))
     return Sheet(
         sweep_id=_text(summary.get("sweep_id")),
@@ -264,18 +278,22 @@ def _comparison(one: Mapping[str, Any]) -> ComparisonFigures:
         verdict=_text(one.get("verdict")) or "inconclusive",
         mde=number(one.get("mde")),
         queries_needed=_whole_or_none(one.get("queries_needed")),
+        baseline_mean=number(one.get("baseline_mean")),
+        candidate_mean=number(one.get("candidate_mean")),
+        n_improved=_whole(one.get("n_improved")),
+        n_worsened=_whole(one.get("n_worsened")),
+        improved=tuple(_names(one.get("improved"))),
+        worsened=tuple(_names(one.get("worsened"))),
     )
 
 
 def _gate(gate: Mapping[str, Any]) -> GateFigures:
-    """A gate under the names that the summary gives it; a sentence is made where it has none."""
-    metric, rule = _text(gate.get("metric")), _text(gate.get("rule"))
-    whom = _text(gate.get("candidate")) or _text(gate.get("cell"))
-    made = " ".join(part for part in (whom, metric, rule) if part)
+    """A gate; a sentence is made of its parts where it has none."""
+    parts = [_text(gate.get(name)) for name in ("metric", "cell", "rule", "bound")]
+    figure = number(gate.get("figure"))
+    made = " ".join(part for part in parts if part)
     return GateFigures(
-        sentence=_text(gate.get("sentence")) or made,
-        figure=number(gate.get("figure", gate.get("value"))),
-        bound=number(gate.get("bound")),
+        sentence=_text(gate.get("sentence")) or f"{made}: {MISSING if figure is None else figure}",
         passed=bool(gate.get("passed")),
         reason=_text(gate.get("reason")),
     )
@@ -295,13 +313,10 @@ def _slices(slices: Any) -> Iterable[SliceFigures]:
         )
 
 
-def _names(front: Any) -> Iterable[str]:
-    """Cell names of the Pareto front, whether it lists names or records with a ``cell``."""
-    for one in front if isinstance(front, Sequence) and not isinstance(front, str) else ():
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, Mapping) and one.get("on_front", True):
-            yield _text(one.get("cell"))
+def _names(values: Any) -> Iterable[str]:
+    """The texts of a list of names."""
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        yield from (one for one in values if isinstance(one, str))
 
 
 def _sentences(values: Any) -> Iterable[str]:

@@ -130,9 +130,7 @@ def gates_table(summary: Mapping[str, Any], width: int = 80, *, colour: bool = F
     paint = Paint(on=colour)
     lines = []
     for gate in gates:
-        figures = f"{score(gate.figure)}, bound {score(gate.bound)}"
-        reason = f" ({gate.reason})" if gate.reason else ""
-        text = wrapped(f"{gate.sentence}: {figures}{reason}", width - 6, indent="      ", first="")
+        text = wrapped(gate.words, width - 6, indent="      ", first="")
         mark = paint("pass", "good") if gate.passed else paint("FAIL", "bad")
         lines.append(f"{mark}  {text}")
     return "\n".join(lines)

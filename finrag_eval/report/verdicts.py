@@ -223,8 +223,18 @@ def _score_statement(one: ComparisonFigures) -> Statement:
         amount=change(one.delta),
         verdict=one.verdict,
         interval=_ends(change(one.low), change(one.high)),
-        detail=f"{_evidence(one)}{_open_question(one)}",
+        detail=f"{_means(one)}{_evidence(one)}{_open_question(one)}",
     )
+
+
+def _means(one: ComparisonFigures) -> str:
+    """Means over the pairs, and how many questions went which way, where they are known."""
+    parts = []
+    if not is_missing(one.baseline_mean) and not is_missing(one.candidate_mean):
+        parts.append(f"{score(one.baseline_mean)} → {score(one.candidate_mean)}; ")
+    if one.n_improved or one.n_worsened:
+        parts.append(f"{count(one.n_improved)} better, {count(one.n_worsened)} worse; ")
+    return "".join(parts)
 
 
 def _resource_statement(one: ComparisonFigures, cells: dict[str, CellFigures]) -> Statement:

@@ -268,16 +268,16 @@ def make_summary(
         "comparisons": _comparisons(trials, arms),
         "gates": [
             {
-                "sentence": f"{arms[1 % len(arms)].cell}: score.numeric min_delta −0.020",
-                "figure": 0.031,
-                "bound": -0.02,
+                "sentence": f"score.numeric of {arms[-1].cell} against {arms[0].cell}: lower end "
+                "of the difference's 95% interval 0.031, must lie above -0.02",
                 "passed": True,
+                "reason": "",
             },
             {
-                "sentence": f"{arms[1 % len(arms)].cell}: cost_usd max_ratio 1.2",
-                "figure": 1.04,
-                "bound": 1.2,
+                "sentence": f"cost_usd of {arms[-1].cell} against {arms[0].cell}: upper end of the "
+                "ratio's 95% interval 1.04, must lie below 1.2",
                 "passed": True,
+                "reason": "",
             },
         ],
         "slices": list(_slices(trials, arms)),
@@ -389,6 +389,12 @@ def _comparison(
         "verdict": verdict,
         "mde": 3.1 * error,
         "queries_needed": 420 if verdict == "inconclusive" and is_score else None,
+        "baseline_mean": _mean([before[query] for query in both]),
+        "candidate_mean": _mean([after[query] for query in both]),
+        "n_improved": sum(after[query] > before[query] for query in both),
+        "n_worsened": sum(after[query] < before[query] for query in both),
+        "improved": [query for query in both if after[query] > before[query]],
+        "worsened": [query for query in both if after[query] < before[query]],
     }
 
 

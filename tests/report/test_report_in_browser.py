@@ -134,6 +134,20 @@ def test_a_failed_trial_shows_its_stage_and_traceback(open_report: Open, sweep: 
     assert "most recent call last" in one.page.inner_text("#trial")
 
 
+def test_a_question_that_went_worse_opens_with_both_cells(open_report: Open, sweep: Sweep) -> None:
+    one = open_report(sweep)
+    one.page.click("#comparisons details summary >> nth=0")
+    button = one.page.locator("#comparisons details[open] button").first
+    query = button.inner_text()
+    button.click()
+    assert query in trial_text(one)
+    one.page.wait_for_selector("#trial .two")
+    assert one.page.locator("#trial .two .cell-line bdi").all_inner_texts() == [
+        ARMS[1].cell,
+        ARMS[0].cell,
+    ]
+
+
 def test_two_cells_stand_side_by_side_with_differences_marked(
     open_report: Open, sweep: Sweep
 ) -> None:

@@ -88,9 +88,30 @@ def test_a_cell_that_is_alone_is_described_by_its_figures() -> None:
 
 def test_a_failed_gate_is_in_the_headline() -> None:
     summary = compared(("score.numeric", "inconclusive"))
-    gate = {"sentence": "g", "figure": 0.1, "bound": 0.2}
+    gate = {"sentence": "cost_usd of a cell: total in USD 3, must be at most 2"}
     summary["gates"] = [gate | {"passed": False}, gate | {"passed": True}]
     assert headline(summary).endswith(" 1 gate of 2 failed.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("", "x of c: mean 0.5, must be at least 0.6"),
+        ("the mean is 0.5, and must be at least 0.6", "x of c: mean 0.5, must be at least 0.6"),
+        (
+            "3% of trials are missing",
+            "x of c: mean 0.5, must be at least 0.6 (3% of trials are missing)",
+        ),
+    ],
+)
+def test_a_gate_gives_a_reason_that_its_sentence_lacks(reason: str, words: str) -> None:
+    gate = {"sentence": "x of c: mean 0.5, must be at least 0.6", "passed": False, "reason": reason}
+    assert read_sheet({"gates": [gate]}).gates[0].words == words
+
+
+def test_a_gate_without_a_sentence_still_says_what_it_is() -> None:
+    gate = {"metric": "cost_usd", "cell": "c", "rule": "max_usd", "bound": 2, "figure": 3}
+    assert read_sheet({"gates": [gate]}).gates[0].words == "cost_usd c max_usd 2: 3.0"
 
 
 def test_an_undecided_comparison_says_what_it_could_have_missed() -> None:

@@ -188,7 +188,19 @@ function startTrials() {
   for (const button of document.querySelectorAll("button[data-search]")) {
     button.addEventListener("click", () => searchFor(button.dataset.search));
   }
+  for (const button of document.querySelectorAll("button[data-query]")) {
+    button.addEventListener("click", () => openPair(button.dataset));
+  }
   applyFilters();
+}
+
+/** Opens a question's trial of one cell beside that of another; searches where it has none. */
+function openPair({ query, cell, beside }) {
+  const find = (letter) =>
+    DATA.trials.findIndex((trial) => queryOf(trial).id === query && cellOf(trial).letter === letter);
+  const [one, other] = [find(cell), find(beside)];
+  if (one < 0) searchFor(query);
+  else openTrial(one, other < 0 ? null : other);
 }
 
 function headOf(column) {
