@@ -13,6 +13,7 @@ The house, room by room; each says in its own docstring what enters and what lea
 - ``summarise``, ``statistics/``, ``compare/``   WHAT IT CAME TO, and which one is better
 - ``costs/``                spend over time, budgets, forecasts
 - ``report/``               tables, charts, HTML: for the reader's eye
+- ``loading``               a finished sweep, read back for notebooks
 - ``sweep``                 the corridor: run_sweep, the path in one screen
 - ``cli/``                  the front door: one small module a verb
 
@@ -25,16 +26,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finrag_eval.costs import load_costs, load_trials
+    from finrag_eval.costs import load_costs
+    from finrag_eval.loading import load_summary, load_trials
     from finrag_eval.synthesis_pipeline.orchestrator import answer_query
     from finrag_eval.tracked_query import run_with_mlflow_tracking
 
-__all__ = ["answer_query", "load_costs", "load_trials", "run_with_mlflow_tracking"]
+__all__ = [
+    "answer_query",
+    "load_costs",
+    "load_summary",
+    "load_trials",
+    "run_with_mlflow_tracking",
+]
 
 _HOMES = {
     "answer_query": "finrag_eval.synthesis_pipeline.orchestrator",
     "load_costs": "finrag_eval.costs",
-    "load_trials": "finrag_eval.costs",
+    "load_summary": "finrag_eval.loading",
+    "load_trials": "finrag_eval.loading",
     "run_with_mlflow_tracking": "finrag_eval.tracked_query",
 }
 

@@ -1,6 +1,6 @@
 """Spend over time: read back from the tracking store, summed, set against budgets.
 
-``load_trials`` and ``load_costs`` are its public doors, for notebooks.
+``load_costs`` is its public door, for notebooks.
 """
 
 from __future__ import annotations
@@ -41,25 +41,6 @@ def load_costs(
         experiments=experiments,
     )
     return group_spend(spend, dimensions, zone=zone)
-
-
-def load_trials(sweep_id: str = "latest", *, output_dir: str = "sweep_results") -> pd.DataFrame:
-    """A sweep's trials as a pandas frame, a row each; the columns of ``trials.parquet``.
-
-    Figures are float64 or Int64 with NaN/NA where not known, texts are strings, ``started_at`` and
-    ``ended_at`` are UTC datetimes. Raises InvalidInput where there is no such sweep.
-    """
-    from pathlib import Path
-
-    import pandas as pd
-
-    from finrag_eval.record.ledger import find_sweep
-    from finrag_eval.results import TRIALS_PARQUET
-
-    frame = pd.read_parquet(find_sweep(Path(output_dir), sweep_id) / TRIALS_PARQUET)
-    for column in ("started_at", "ended_at"):
-        frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
-    return frame
 
 
 def day_start(day: str | date | None, zone: ZoneInfo) -> float | None:
