@@ -243,42 +243,58 @@ class _OwnThread:
     """One thread that runs the callable for one worker, so that a hung call can be left behind."""
 
     def __init__(self, function: Callable[..., Any], timeout_s: float) -> None:
-        self._function, self._timeout_s = function, timeout_s
+        self._timeout_s = timeout_s
         self._asked: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self._told: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        thread = threading.Thread(target=self._serve, name="finrag-eval-target", daemon=True)
-        thread.start()
+        # The thread knows its queues and not this object, so that it ends with it.
+        threading.Thread(
+            target=_serve,
+            args=(function, timeout_s, self._asked, self._told),
+            name="finrag-eval-target",
+            daemon=True,
+        ).start()
+
+    def __del__(self) -> None:
+        self._asked.put(None)
 
     def call(self, arguments: dict[str, Any]) -> Any:
         self._asked.put(arguments)
         try:
             value, error = self._told.get(timeout=self._timeout_s)
         except Empty:
-            self._asked.put(None)
             raise HungCallable(self._timeout_s) from None
         if error is not None:
             raise error
         return value
 
-    def _serve(self) -> None:
-        while (arguments := self._asked.get()) is not None:
-            try:
-                self._told.put((self._run(arguments), None))
-            except BaseException as error:
-                self._told.put((None, error))
 
-    def _run(self, arguments: dict[str, Any]) -> Any:
-        value = self._function(**arguments)
-        if not inspect.isawaitable(value):
-            return value
-
-        async def awaited() -> Any:
-            return await value
-
+def _serve(
+    function: Callable[..., Any],
+    timeout_s: float,
+    asked: SimpleQueue[dict[str, Any] | None],
+    told: SimpleQueue[tuple[Any, BaseException | None]],
+) -> None:
+    """Run the callable for what is asked, until None is."""
+    while (arguments := asked.get()) is not None:
         try:
-            return asyncio.run(asyncio.wait_for(awaited(), self._timeout_s * 0.99))
-        except TimeoutError:
-            raise HungCallable(self._timeout_s) from None
+            told.put((_run(function, arguments, timeout_s), None))
+        except BaseException as error:
+            told.put((None, error))
+
+
+def _run(function: Callable[..., Any], arguments: dict[str, Any], timeout_s: float) -> Any:
+    """What the callable returns; awaited, and cancelled in time, where it is async."""
+    value = function(**arguments)
+    if not inspect.isawaitable(value):
+        return value
+
+    async def awaited() -> Any:
+        return await value
+
+    try:
+        return asyncio.run(asyncio.wait_for(awaited(), timeout_s * 0.99))
+    except TimeoutError:
+        raise HungCallable(timeout_s) from None
 
 
 def model_entry(model: ModelConfig) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class Gate:
             self.stop("interrupted")
             self._desk.waste_all()
             self._held.clear()
-            if self.reason == "done" and self._watch.verdict():
+            if self.reason in ("done", "budget") and self._watch.verdict():
                 self._stops.reason = "max_failed"
             self._outcomes.put(None)
 

@@ -134,9 +134,8 @@ class PipelineTarget:
         except Exception as error:
             run.deliver_failure(failure_of(error, "context_building"))
             return
-        run.carried = replace(
-            run.carried, active_seconds=run.carried.active_seconds + context.seconds
-        )
+        if not run.carried.active_seconds:
+            run.carried = replace(run.carried, active_seconds=context.seconds)
         began = time.perf_counter()
         model, texts = run.cell.model, run.cell.prompts
         try:
