@@ -5,12 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finrag_eval.cli import options
+from finrag_eval.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from finrag_eval.record.tracked import TrackedRun
 
 
 class View(StrEnum):
@@ -23,52 +30,52 @@ class View(StrEnum):
     failed = "failed"
 
 
-#: Filter, order and columns of each view.
-_VIEWS: dict[View, tuple[str, str, tuple[str, ...]]] = {
-    View.slow: (
-        "metrics.latency_total_seconds > 30",
-        "-metrics.latency_total_seconds",
-        ("params.model_key", "metrics.latency_total_seconds", "params.query_preview"),
-    ),
-    View.dear: (
-        "metrics.cost_usd > 0.01",
-        "-metrics.cost_usd",
-        ("params.model_key", "metrics.cost_usd", "params.query_preview"),
-    ),
-    View.poor_retrieval: (
-        "metrics.rag_chunks_count < 3",
-        "metrics.rag_chunks_count",
-        ("metrics.rag_chunks_count", "metrics.kpi_matches_count", "params.query_preview"),
-    ),
-    View.no_kpi: (
-        "metrics.kpi_matches_count = 0",
-        "metrics.rag_chunks_count",
-        ("metrics.rag_chunks_count", "metrics.kpi_matches_count", "params.query_preview"),
-    ),
-    View.failed: (
-        "tags.status = 'failed'",
-        "-attributes.start_time",
-        ("params.model_key", "tags.error_type", "tags.error_message", "params.query_preview"),
-    ),
-}
-_COLUMNS = (
-    "params.model_key",
-    "metrics.cost_usd",
-    "metrics.latency_total_seconds",
-    "params.query_preview",
-)
-
-
-def register(app: typer.Typer) -> None:
-    app.command("runs")(runs)
-
-
 class RunsFormat(StrEnum):
     """How runs are printed."""
 
     table = "table"
     csv = "csv"
     json = "json"
+
+
+_WHO = ("tags.finrag_eval.query_id", "params.model_key")
+_QUESTION = "params.query_preview"
+
+#: Filter, order and columns of each view.
+_VIEWS: dict[View, tuple[str, str, tuple[str, ...]]] = {
+    View.slow: (
+        "metrics.latency_total_seconds > 30",
+        "-metrics.latency_total_seconds",
+        (*_WHO, "metrics.latency_total_seconds", _QUESTION),
+    ),
+    View.dear: (
+        "metrics.cost_usd > 0.01",
+        "-metrics.cost_usd",
+        (*_WHO, "metrics.cost_usd", _QUESTION),
+    ),
+    View.poor_retrieval: (
+        "metrics.rag_chunks_count < 3",
+        "metrics.rag_chunks_count",
+        (*_WHO, "metrics.rag_chunks_count", "metrics.kpi_matches_count", _QUESTION),
+    ),
+    View.no_kpi: (
+        "metrics.kpi_matches_count = 0",
+        "metrics.rag_chunks_count",
+        (*_WHO, "metrics.rag_chunks_count", _QUESTION),
+    ),
+    View.failed: (
+        "tags.status = 'failed'",
+        "-attributes.start_time",
+        (*_WHO, "tags.error_type", "tags.error_message"),
+    ),
+}
+_COLUMNS = (*_WHO, "metrics.cost_usd", "metrics.latency_total_seconds", _QUESTION)
+_ATTRIBUTES = ("run_id", "run_name", "status", "start_time", "end_time", "experiment")
+_KINDS = ("metrics", "params", "tags", "attributes")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("runs")(runs)
 
 
 def runs(
@@ -91,7 +98,8 @@ def runs(
         typer.Option("--columns", metavar="A,B", help="Like metrics.cost_usd,tags.status"),
     ] = None,
     sort: Annotated[
-        str | None, typer.Option("--sort", metavar="COLUMN", help="A minus sorts downwards.")
+        str | None,
+        typer.Option("--sort", metavar="COLUMN", help="Like -metrics.cost_usd: - is downwards."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most N runs.")] = 20,
     output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
@@ -100,7 +108,11 @@ def runs(
         RunsFormat.table
     ),
 ) -> int:
-    """Search the recorded trials; --view slow|dear|poor-retrieval|no-kpi|failed."""
+    """Search the recorded trials of all sweeps, or of one, and single queries.
+
+    Views: slow (above 30 s), dear (above $0.01), poor-retrieval (fewer than 3 passages), no-kpi
+    (no figure found) and failed. A view, --where and --sweep hold together.
+    """
     from finrag_eval.record.store_uri import resolve_tracking_uri
     from finrag_eval.record.tracked import TrackedStore
 
@@ -108,40 +120,95 @@ def runs(
     conditions = ["tags.`finrag_eval.kind` = 'trial'", ready, where or ""]
     if sweep is not None:
         conditions.append(f"tags.`finrag_eval.sweep_id` = '{_full_id(sweep, output_dir)}'")
-    names = [name.strip() for name in columns.split(",")] if columns else list(shown)
+    names = _checked("--columns", columns.split(",") if columns else shown)
+    (sorting,) = _checked("--sort", [(sort or order).removeprefix("-")])
     found = TrackedStore(uri=resolve_tracking_uri(tracking_uri)).search(
         " and ".join(condition for condition in conditions if condition),
         experiments=experiment or (),
-        order_by=[_order(sort or order)],
+        order_by=[_order(sorting, is_downwards=(sort or order).startswith("-"))],
         limit=limit,
     )
     rows = [{"run_id": run.run_id, **{name: _value(run, name) for name in names}} for run in found]
-    _print(rows, ["run_id", *names], output)
+    _print(rows, ["run_id", *names], output, limit)
     return 0
 
 
-def _full_id(sweep: str, output_dir: Any) -> str:
-    from finrag_eval.record.ledger import find_sweep
+def _full_id(sweep: str, output_dir: Path) -> str:
+    """The whole id where the sweep is in the output folder, else the id as it was given."""
+    from finrag_eval.record.ledger import LATEST, find_sweep
 
-    return find_sweep(output_dir, sweep).name
-
-
-def _order(sort: str) -> str:
-    """``-metrics.cost_usd`` as MLflow writes it: ``metrics.cost_usd DESC``."""
-    return f"{sort[1:]} DESC" if sort.startswith("-") else f"{sort} ASC"
-
-
-def _value(run: Any, column: str) -> Any:
-    kind, _, name = column.partition(".")
-    name = name.strip("`")
-    places = {"metrics": run.metrics, "params": run.params, "tags": run.tags}
-    if kind in places:
-        return places[kind].get(name)
-    known = {"run_name": run.name, "start_time": run.started_at, "end_time": run.ended_at}
-    return known.get(name or kind, getattr(run, name or kind, None))
+    try:
+        return find_sweep(output_dir, sweep).name
+    except InvalidInput:
+        if sweep == LATEST or "'" in sweep:
+            raise
+        return sweep
 
 
-def _print(rows: list[dict[str, Any]], names: list[str], output: RunsFormat) -> None:
+def _checked(option: str, names: Sequence[str]) -> list[str]:
+    """Column names without backticks and blanks; InvalidInput names every wrong one."""
+    clean = [name.strip().replace("`", "") for name in names if name.strip()]
+    problems = [_wrong_column(option, name) for name in clean if not _is_column(name)]
+    if not clean:
+        problems = [_wrong_column(option, "")]
+    if problems:
+        raise InvalidInput(problems)
+    return clean
+
+
+def _is_column(name: str) -> bool:
+    kind, _, key = name.partition(".")
+    return kind in _KINDS and bool(key) and (kind != "attributes" or key in _ATTRIBUTES)
+
+
+def _wrong_column(option: str, name: str) -> Problem:
+    bare = name.rpartition(".")[2]
+    near = [f"{kind}.{bare}" for kind in _KINDS[:3] if bare] + [
+        f"attributes.{bare}" for _ in (0,) if bare in _ATTRIBUTES
+    ]
+    fix = f"write {', '.join(near[:-1])} or {near[-1]}" if near else "name one"
+    if name.startswith("attributes."):
+        fix = "known attributes: " + ", ".join(_ATTRIBUTES)
+    return Problem(
+        file="command line", key=option, message=f"{name!r} names no column of runs", fix=fix
+    )
+
+
+def _order(name: str, *, is_downwards: bool) -> str:
+    """A column and a direction as MLflow writes them."""
+    kind, _, key = name.partition(".")
+    return f"{kind}.`{key}` {'DESC' if is_downwards else 'ASC'}"
+
+
+def _value(run: TrackedRun, column: str) -> Any:
+    kind, _, key = column.partition(".")
+    match kind:
+        case "metrics":
+            return run.metrics.get(key)
+        case "params":
+            return run.params.get(key)
+        case "tags":
+            return run.tags.get(key)
+    known = {
+        "run_id": run.run_id,
+        "run_name": run.name,
+        "status": run.status,
+        "start_time": _iso(run.started_at),
+        "end_time": _iso(run.ended_at),
+        "experiment": run.experiment,
+    }
+    return known[key]
+
+
+def _iso(instant: float | None) -> str | None:
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _print(
+    rows: Sequence[dict[str, Any]], names: Sequence[str], output: RunsFormat, limit: int
+) -> None:
     if output is RunsFormat.json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -158,6 +225,9 @@ def _print(rows: list[dict[str, Any]], names: list[str], output: RunsFormat) -> 
         typer.echo("no such runs")
         return
     from finrag_eval.cli.display import width
-    from finrag_eval.report.spend_tables import plain_table
+    from finrag_eval.report.spend_tables import runs_table
 
-    typer.echo(plain_table(rows, names, width=width()))
+    short = [{**row, "run_id": row["run_id"][:8]} for row in rows]
+    typer.echo(runs_table(short, names, width=width()))
+    if len(rows) == limit:
+        typer.echo(f"\nthe first {limit}; --limit shows more, --format csv has whole run ids")

@@ -1,32 +1,33 @@
-"""Budgets over time: BUDGET.yaml, what is spent and left of each, and how it will end.
+"""Budgets over time: what is spent and left of each, and how its period will end.
 
-```yaml
-budgets:
-  - name: research, monthly
-    period: month              # day, week (from Monday) or month
-    limit_usd: 50
-    scope: {environment: production, experiment: NAME, model_key: KEY, tag: {team: research}}
-    tz: UTC                    # optional: where days begin
-```
-
-A budget counts real money alone (``cost_basis`` billed), by when each trial started.
+Enters: a budget, a spend frame and an instant. Leaves: a ``BudgetStatus``. A budget counts real
+money alone (``cost_basis`` billed), by when each trial started, and never rehearsals.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
+
+from finrag_eval.costs.spend import SPENT
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PeriodName = Literal["day", "week", "month"]
+
+#: Whole days before today that a forecast is made from, at most and at least.
+LOOK_BACK_DAYS, _FEWEST_DAYS = 28, 2
+_RESAMPLES, _SEED = 2_000, 20_220
+
+#: Below this many USD a difference is the rounding of floats, and no money.
+SMALLEST_USD = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +39,32 @@ class Scope:
     model_key: str | None = None
     tag: tuple[str, str] | None = None
 
-    def holds(self, spend: pd.DataFrame) -> pd.DataFrame:
-        """The rows of real money that this scope counts."""
-        mask = spend["cost_basis"] == "billed"
-        for name in ("experiment", "environment", "model_key"):
+    def amounts(self, spend: pd.DataFrame) -> pd.Series[Any]:
+        """USD of real money that this scope counts, row by row.
+
+        For a model: what its own answers cost, and what it was paid as a judge. Where a sweep had
+        several judges, or lost calls of several models, all of that counts for each of them.
+        """
+        held = spend["cost_basis"] == "billed"
+        for name in ("experiment", "environment"):
             if (wanted := getattr(self, name)) is not None:
-                mask &= spend[name] == wanted
+                held &= spend[name] == wanted
         if self.tag is not None:
             key, value = self.tag
-            matches = {text: json.loads(text).get(key) == value for text in set(spend["tags"])}
-            mask &= spend["tags"].map(matches).astype(bool)
-        return spend[mask]
+            fitting = [
+                text for text in spend["tags"].unique() if json.loads(text).get(key) == value
+            ]
+            held &= spend["tags"].isin(fitting)
+        if self.model_key is None:
+            return spend[list(SPENT)].sum(axis=1).where(held, 0.0)
+        own = [name for name in SPENT if name != "judge_usd"]
+        answers = spend[own].sum(axis=1).where(self._names(spend["model_key"]), 0.0)
+        judging = spend["judge_usd"].where(self._names(spend["judges"]), 0.0)
+        return (answers + judging).where(held, 0.0)
+
+    def _names(self, keys: pd.Series[Any]) -> pd.Series[Any]:
+        """Where a list of model keys holds this scope's."""
+        return keys.isin([text for text in keys.unique() if self.model_key in text.split(", ")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +79,27 @@ class PeriodBudget:
 
     def bounds(self, now: datetime) -> tuple[datetime, datetime]:
         """Start and end of the period that ``now`` is in, in the budget's own zone."""
-        local = now.astimezone(ZoneInfo(self.zone))
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        today = now.astimezone(ZoneInfo(self.zone)).date()
+        first, after = self._days(today)
+        return self.midnight(first), self.midnight(after)
+
+    def midnight(self, day: date) -> datetime:
+        """The instant at which a day begins in the budget's zone."""
+        return datetime.combine(day, time.min, ZoneInfo(self.zone))
+
+    def needs_since(self, now: datetime) -> float:
+        """The instant (epoch seconds) from which on spending must be known for a status."""
+        today = now.astimezone(ZoneInfo(self.zone)).date()
+        first = min(self._days(today)[0], today - timedelta(days=LOOK_BACK_DAYS))
+        return self.midnight(first).timestamp()
+
+    def _days(self, today: date) -> tuple[date, date]:
         if self.period == "day":
-            return midnight, midnight + timedelta(days=1)
+            return today, today + timedelta(days=1)
         if self.period == "week":
-            monday = midnight - timedelta(days=midnight.weekday())
+            monday = today - timedelta(days=today.weekday())
             return monday, monday + timedelta(days=7)
-        first = midnight.replace(day=1)
+        first = today.replace(day=1)
         return first, (first + timedelta(days=32)).replace(day=1)
 
 
@@ -78,9 +107,10 @@ class PeriodBudget:
 class BudgetStatus:
     """Where a budget stands: USD throughout; None where there is too little to say it from.
 
-    ``forecast_usd`` is what the period will have cost at its end, ``forecast_low_usd`` and
-    ``forecast_high_usd`` the 5th and 95th percentile; ``runs_out_on`` the first day (of the
-    budget's zone) on which the expected spending passes the limit.
+    ``run_rate_usd_per_day`` is the mean of the whole days of the last four weeks, from the first
+    one with any spending on. ``forecast_usd`` is what the period will have cost at its end, with
+    its 5th and 95th percentile; ``runs_out_on`` the day (of the budget's zone) on which the limit
+    was reached, or on which the expected spending will pass it.
     """
 
     budget: PeriodBudget
@@ -92,17 +122,24 @@ class BudgetStatus:
     forecast_usd: float | None
     forecast_low_usd: float | None
     forecast_high_usd: float | None
-    runs_out_on: str | None
+    runs_out_on: date | None
 
     @property
     def is_passed(self) -> bool:
-        return self.spent_usd > float(self.budget.limit_usd)
+        return self.left_usd < -SMALLEST_USD
 
     def as_json(self) -> dict[str, Any]:
         """The status as one JSON object."""
+        scope = self.budget.scope
         return {
             "name": self.budget.name,
             "period": self.budget.period,
+            "scope": {
+                "experiment": scope.experiment,
+                "environment": scope.environment,
+                "model_key": scope.model_key,
+                "tag": None if scope.tag is None else dict([scope.tag]),
+            },
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
             "limit_usd": float(self.budget.limit_usd),
@@ -112,111 +149,122 @@ class BudgetStatus:
             "forecast_usd": self.forecast_usd,
             "forecast_low_usd": self.forecast_low_usd,
             "forecast_high_usd": self.forecast_high_usd,
-            "runs_out_on": self.runs_out_on,
+            "runs_out_on": None if self.runs_out_on is None else self.runs_out_on.isoformat(),
             "passed": self.is_passed,
         }
 
 
-def budget_status(budget: PeriodBudget, spend: pd.DataFrame, now: datetime) -> BudgetStatus:
-    """The status of one budget at ``now``, from a spend frame that covers its period.
+def spent_in_period(budget: PeriodBudget, spend: pd.DataFrame, now: datetime) -> float:
+    """USD that count against a budget in the period of ``now``, summed exactly."""
+    start, end = (edge.timestamp() for edge in budget.bounds(now))
+    return math.fsum(amount for at, amount in _rows(budget, spend) if start <= at < end)
 
-    The forecast adds to what is spent the daily amounts seen so far, resampled for the days that
-    are left (a bootstrap of whole days, 2,000 resamples, fixed seed), so that idle days and heavy
-    nights weigh as they fell. Days before the period's first spending count as days without any.
+
+def budget_status(budget: PeriodBudget, spend: pd.DataFrame, now: datetime) -> BudgetStatus:
+    """The status of one budget at ``now``, from a frame with all spending since ``needs_since``.
+
+    The forecast adds two things to what is spent, each resampled from the whole days seen
+    (bootstrap, 2,000 resamples, fixed seed): what such a day still brings after this time of day,
+    and a whole day for every day that is left. So idle days and heavy nights weigh as they fell,
+    and tonight's sweep counts until it has run.
     """
     start, end = budget.bounds(now)
-    held = budget.scope.holds(spend)
-    inside = held[(held["started_at"] >= start) & (held["started_at"] < end)]
-    columns = ("target_usd", "judge_usd", "retrieval_usd", "wasted_usd")
-    spent = math.fsum(amount for column in columns for amount in inside[column])
-    left = float(budget.limit_usd) - spent
-    daily = _daily(inside, columns, start, now)
-    days_left = _days_between(now, end)
-    rate = math.fsum(daily) / len(daily) if daily else None
-    expected, low, high = _forecast(daily, days_left, spent)
+    local_now = now.astimezone(start.tzinfo)
+    rows = [(datetime.fromtimestamp(at, start.tzinfo), usd) for at, usd in _rows(budget, spend)]
+    inside = [(at, usd) for at, usd in rows if start <= at < end]
+    spent = math.fsum(usd for _, usd in inside)
+    left = math.fsum([float(budget.limit_usd), -spent])
+    days = _whole_days(rows, local_now)
+    days_left = (end.date() - local_now.date()).days - 1
+    expected, low, high = _forecast(days, days_left, spent)
     return BudgetStatus(
         budget=budget,
         start=start,
         end=end,
         spent_usd=spent,
         left_usd=left,
-        run_rate_usd_per_day=rate,
+        run_rate_usd_per_day=_mean([whole for whole, _ in days]),
         forecast_usd=expected,
         forecast_low_usd=low,
         forecast_high_usd=high,
-        runs_out_on=_runs_out_on(rate, left, now.astimezone(start.tzinfo), end),
+        runs_out_on=_ran_out_on(inside, budget)
+        or _will_run_out_on(days, days_left, left, local_now),
     )
 
 
-def left_of(
-    budgets: Sequence[PeriodBudget],
-    spend: pd.DataFrame,
-    now: datetime,
-    *,
-    experiment: str,
-    environment: str,
-    model_keys: Sequence[str],
-    tags: Mapping[str, str],
-) -> list[tuple[PeriodBudget, Decimal]]:
-    """The budgets that a sweep falls under, each with the USD that it may still take.
+def _rows(budget: PeriodBudget, spend: pd.DataFrame) -> list[tuple[float, float]]:
+    """Instants (epoch seconds) and USD of all that the budget counts, in order of time."""
+    amounts = budget.scope.amounts(spend)
+    counted = amounts > 0
+    instants = spend["started_at"][counted].astype("int64") / 1e6
+    return sorted(zip(instants.tolist(), amounts[counted].tolist(), strict=True))
 
-    A budget on one model applies where the sweep uses that model.
+
+def _whole_days(rows: Sequence[tuple[datetime, float]], now: datetime) -> list[tuple[float, float]]:
+    """For each whole day before today: its USD, and those of them after this time of day.
+
+    At most 28 days, from the first one with any spending on.
     """
-    applying = []
-    for budget in budgets:
-        scope = budget.scope
-        applies = (
-            scope.experiment in (None, experiment)
-            and scope.environment in (None, environment)
-            and (scope.model_key is None or scope.model_key in model_keys)
-            and (scope.tag is None or tags.get(scope.tag[0]) == scope.tag[1])
-        )
-        if applies:
-            status = budget_status(budget, spend, now)
-            applying.append((budget, max(Decimal(0), Decimal(repr(status.left_usd)))))
-    return applying
-
-
-def _daily(
-    inside: pd.DataFrame, columns: Sequence[str], start: datetime, now: datetime
-) -> list[float]:
-    """USD of each whole or begun day of the period up to now."""
-    days = (now.astimezone(start.tzinfo).date() - start.date()).days + 1
-    amounts = [0.0] * days
-    totals = inside[list(columns)].sum(axis=1)
-    dates = inside["started_at"].dt.tz_convert(start.tzinfo).dt.date
-    for date, amount in zip(dates, totals, strict=True):
-        index = (date - start.date()).days
-        if index < days:
-            amounts[index] += float(amount)
-    return amounts
-
-
-def _days_between(now: datetime, end: datetime) -> int:
-    """Whole days of the period that have not begun yet."""
-    return max(0, (end.date() - now.astimezone(end.tzinfo).date()).days - 1)
+    today, clock = now.date(), now.time()
+    oldest = today - timedelta(days=LOOK_BACK_DAYS)
+    seen: dict[date, tuple[list[float], list[float]]] = {}
+    for at, usd in rows:
+        if oldest <= at.date() < today:
+            whole, after = seen.setdefault(at.date(), ([], []))
+            whole.append(usd)
+            if at.time() > clock:
+                after.append(usd)
+    if not seen:
+        return []
+    first = min(seen)
+    every = [first + timedelta(days=number) for number in range((today - first).days)]
+    nothing: tuple[list[float], list[float]] = ([], [])
+    return [
+        (math.fsum(whole), math.fsum(after))
+        for whole, after in (seen.get(day, nothing) for day in every)
+    ]
 
 
 def _forecast(
-    daily: Sequence[float], days_left: int, spent: float
+    days: Sequence[tuple[float, float]], days_left: int, spent: float
 ) -> tuple[float | None, float | None, float | None]:
-    if days_left == 0:
-        return spent, spent, spent
-    if len(daily) < 2 or spent == 0:
+    if len(days) < _FEWEST_DAYS:
         return None, None, None
     import numpy as np
 
-    random = np.random.default_rng(20_220)
-    seen = np.asarray(daily)
-    totals = spent + random.choice(seen, size=(2_000, days_left)).sum(axis=1)
+    random = np.random.default_rng(_SEED)
+    whole, after = np.array(days).T
+    totals = spent + random.choice(after, size=_RESAMPLES)
+    totals += random.choice(whole, size=(_RESAMPLES, days_left)).sum(axis=1)
     low, high = np.quantile(totals, [0.05, 0.95])
-    return float(spent + days_left * seen.mean()), float(low), float(high)
+    expected = spent + float(after.mean()) + days_left * float(whole.mean())
+    return expected, float(low), float(high)
 
 
-def _runs_out_on(rate: float | None, left: float, now: datetime, end: datetime) -> str | None:
-    if left <= 0:
-        return now.date().isoformat()
-    if not rate:
+def _ran_out_on(inside: Sequence[tuple[datetime, float]], budget: PeriodBudget) -> date | None:
+    """The day on which the limit was reached; None where it was not."""
+    so_far = 0.0
+    for at, usd in inside:
+        so_far += usd
+        if so_far >= float(budget.limit_usd) - SMALLEST_USD:
+            return at.date()
+    return None
+
+
+def _will_run_out_on(
+    days: Sequence[tuple[float, float]], days_left: int, left: float, now: datetime
+) -> date | None:
+    """The day on which the expected spending passes the limit; None within this period."""
+    rest_of_today, a_day = _mean([after for _, after in days]), _mean([all_ for all_, _ in days])
+    if rest_of_today is None or a_day is None or len(days) < _FEWEST_DAYS:
         return None
-    day = now.date() + timedelta(days=math.ceil(left / rate))
-    return day.isoformat() if day < end.date() else None
+    if rest_of_today > left:
+        return now.date()
+    if a_day <= 0:
+        return None
+    ahead = math.floor((left - rest_of_today) / a_day) + 1
+    return now.date() + timedelta(days=ahead) if ahead <= days_left else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None

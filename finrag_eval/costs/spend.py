@@ -1,49 +1,62 @@
 """What was spent, row by row, read back from the tracking store as a pandas frame.
 
-Every row is one trial (or one single query), with the price then paid; what a sweep was billed
-without any trial to show for it is a row of its own, so that the sums are the store's.
+Every row is one trial (or one single query), with the price then paid. A finished sweep's rows
+come from its ``summary/trials.parquet``, those of a sweep that is under way from its child runs.
+What a sweep was billed without any trial to show for it is a row of its own.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.record.tracked import TrackedRun, TrackedStore
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-#: Columns of a spend frame and their dtypes. Money is USD, tokens are counts, times are UTC;
-#: ``tags`` is a JSON object of the run's own tags, ``query_tags`` a comma-separated list.
-SPEND_COLUMNS: Mapping[str, str] = {
-    "started_at": "datetime64[us, UTC]",
-    "experiment": "str",
-    "environment": "str",
-    "sweep": "str",
-    "sweep_id": "str",
-    "run_id": "str",
-    "model_key": "str",
-    "prompt_version": "str",
-    "query_tags": "str",
-    "tags": "str",
-    "cost_basis": "str",
-    "status": "str",
-    "input_tokens": "float64",
-    "output_tokens": "float64",
-    "cache_read_tokens": "float64",
-    "cache_write_tokens": "float64",
-    "target_usd": "float64",
-    "judge_usd": "float64",
-    "retrieval_usd": "float64",
-    "wasted_usd": "float64",
-    "saved_usd": "float64",
-}
+#: Columns of a spend frame. Texts are pandas' ``str`` (``object`` before pandas 3), never missing;
+#: counts and money are float64, a count that is not known is NaN, money that was not spent 0.
+#: ``started_at`` is ``datetime64[us, UTC]``; ``query_tags`` is a comma-separated list, ``tags`` a
+#: JSON object of the run's own tags, ``judges`` the model keys of the sweep's judges.
+SPEND_COLUMNS = (
+    "started_at",
+    "experiment",
+    "environment",
+    "sweep",
+    "sweep_id",
+    "run_id",
+    "model_key",
+    "prompt_version",
+    "query_tags",
+    "tags",
+    "judges",
+    "cost_basis",
+    "status",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "target_usd",
+    "judge_usd",
+    "retrieval_usd",
+    "wasted_usd",
+    "saved_usd",
+)
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+MONEY = ("target_usd", "judge_usd", "retrieval_usd", "wasted_usd", "saved_usd")
+#: The kinds of money that add up to what was spent.
+SPENT = ("target_usd", "judge_usd", "retrieval_usd", "wasted_usd")
 
-_FROM_TRIALS = {
-    "started_at": "started_at",
+#: What a row is besides a trial (``success`` or ``failed``): money that no trial can show, and
+#: judges' calls that are real money beside answers that are not, or the other way round.
+LOST, JUDGING = "lost", "judging"
+
+#: Names in the trials table and in child runs, and here.
+_TEXTS = {
     "run_id": "run_id",
     "model_key": "model_key",
     "system_prompt_version": "system",
@@ -51,6 +64,8 @@ _FROM_TRIALS = {
     "finrag_eval.query_tags": "query_tags",
     "finrag_eval.cost_basis": "cost_basis",
     "status": "status",
+}
+_FIGURES = {
     "input_tokens": "input_tokens",
     "output_tokens": "output_tokens",
     "cache_read_tokens": "cache_read_tokens",
@@ -61,7 +76,9 @@ _FROM_TRIALS = {
     "wasted_usd": "wasted_usd",
     "saved_usd": "saved_usd",
 }
-_MONEY = ("target_usd", "judge_usd", "retrieval_usd", "wasted_usd", "saved_usd")
+_OF_SWEEP = ("experiment", "environment", "sweep", "sweep_id", "tags", "judges")
+_NEEDED = {"started_at", "run_id", "model_key", "cost_usd", "status"}
+_SMALLEST_USD = 1e-9
 
 
 def read_spend(
@@ -70,114 +87,128 @@ def read_spend(
     since: float | None = None,
     until: float | None = None,
     experiments: Sequence[str] = (),
+    whole_sweeps: bool = False,
 ) -> pd.DataFrame:
-    """Every row of spending between two instants (epoch seconds, the second one excluded)."""
-    import pandas as pd
+    """Every row of spending between two instants (epoch seconds, the second one excluded).
 
-    frames = [
-        _sweep_rows(store, sweep)
-        for sweep in store.sweeps(experiments=experiments, since=since, until=until)
-    ]
-    singles = store.single_queries(experiments=experiments, since=since, until=until)
-    frames.append(_frame([_run_row(run) for run in singles]))
-    frames = [frame for frame in frames if len(frame)]
-    spend = pd.concat(frames, ignore_index=True) if frames else _frame([])
-    if since is not None:
-        spend = spend[spend["started_at"] >= pd.Timestamp(since, unit="s", tz="UTC")]
-    if until is not None:
-        spend = spend[spend["started_at"] < pd.Timestamp(until, unit="s", tz="UTC")]
-    return spend.reset_index(drop=True)
-
-
-def _sweep_rows(store: TrackedStore, sweep: TrackedRun) -> pd.DataFrame:
-    path = store.trials_file(sweep)
-    recorded = sweep.metrics.get("sweep/trials_succeeded", 0) + sweep.metrics.get(
-        "sweep/trials_failed", 0
-    )
-    frame = None if path is None else _from_parquet(path)
-    if frame is None or len(frame) != recorded:
-        children = store.children(sweep.run_id, experiment=sweep.experiment)
-        frame = _frame([_run_row(run) for run in children])
-    frame["experiment"] = sweep.experiment
-    frame["environment"] = sweep.tags.get("environment", "")
-    frame["sweep"] = sweep.tags.get("finrag_eval.name", sweep.name)
-    frame["sweep_id"] = sweep.tags.get("finrag_eval.sweep_id", "")
-    frame["tags"] = _own_tags(sweep)
-    return _with_remainder(frame, sweep)
+    ``whole_sweeps`` gives all rows of the sweeps that were under way then.
+    """
+    tables: list[pa.Table] = []
+    owners: list[Mapping[str, str]] = []
+    for sweep in store.sweeps(experiments=experiments, since=since, until=until):
+        tables.append(_sweep_rows(store, sweep))
+        owners.append(_sweep_texts(sweep))
+    for run in store.single_queries(experiments=experiments, since=since, until=until):
+        tables.append(_table([_run_row(run)]))
+        owners.append(_single_texts(run))
+    if whole_sweeps:
+        since = until = None
+    return _frame(tables, owners, since, until)
 
 
-def _with_remainder(frame: pd.DataFrame, sweep: TrackedRun) -> pd.DataFrame:
-    """Add what the sweep was billed beyond its trials: calls that died with their process."""
-    import pandas as pd
+def no_spend() -> pd.DataFrame:
+    """A spend frame without rows."""
+    return _frame([], [], None, None)
+
+
+def _sweep_rows(store: TrackedStore, sweep: TrackedRun) -> pa.Table:
+    table = None if sweep.is_running else _finished_rows(store, sweep)
+    if table is None:
+        table = _table([_run_row(run) for run in store.children(sweep)])
+    return _with_remainder(_with_judging(table, sweep), sweep)
+
+
+def _finished_rows(store: TrackedStore, sweep: TrackedRun) -> pa.Table | None:
+    """The rows of the sweep's table of trials; None where it has none of all its trials."""
+    wanted = ["started_at", *_TEXTS, *_FIGURES]
+    found = store.trials_table(sweep, wanted)
+    ended = [sweep.metrics.get(f"sweep/trials_{how}") for how in ("succeeded", "failed")]
+    if found is None or None in ended or found.num_rows != sum(filter(None, ended)):
+        return None
+    return _shaped(found) if set(found.column_names) >= _NEEDED else None
+
+
+def _with_judging(table: pa.Table, sweep: TrackedRun) -> pa.Table:
+    """Judges' calls as rows of their own where they are real money and the answers are not, or
+    the other way round.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    basis = sweep.tags.get("finrag_eval.judge_cost_basis")
+    if basis is None:
+        return table
+    judged = pc.fill_null(pc.greater(table["judge_usd"], 0.0), False)
+    apart = pc.and_(judged, pc.not_equal(table["cost_basis"], basis))
+    if not pc.any(apart).as_py():
+        return table
+    calls = table.filter(apart)
+    for name in (*TOKENS, *MONEY):
+        if name != "judge_usd":
+            calls = _put(calls, name, pa.nulls(calls.num_rows, pa.float64()))
+    calls = _put(calls, "cost_basis", pa.array([basis] * calls.num_rows))
+    calls = _put(calls, "status", pa.array([JUDGING] * calls.num_rows))
+    answers = _put(table, "judge_usd", pc.if_else(apart, 0.0, table["judge_usd"]))
+    return pa.concat_tables([answers, calls])
+
+
+def _with_remainder(table: pa.Table, sweep: TrackedRun) -> pa.Table:
+    """Add what the sweep was billed beyond its trials: calls that died with their process, and
+    what failed trials had cost that were run again.
+    """
+    import pyarrow as pa
 
     spent = sweep.metrics.get("sweep/spent_usd")
-    if spent is None:
-        return frame
-    shown = sum(float(frame[column].sum()) for column in _MONEY if column != "saved_usd")
-    rest = spent - shown
-    if rest <= 1e-9:
-        return frame
-    row = {name: "" for name, kind in SPEND_COLUMNS.items() if kind == "str"}
-    bases = set(frame["cost_basis"]) or {"billed"}
-    extra = _frame(
-        [
-            {
-                **row,
-                "started_at": sweep.started_at,
-                "experiment": sweep.experiment,
-                "environment": sweep.tags.get("environment", ""),
-                "sweep": sweep.tags.get("finrag_eval.name", sweep.name),
-                "sweep_id": sweep.tags.get("finrag_eval.sweep_id", ""),
-                "tags": _own_tags(sweep),
-                "cost_basis": bases.pop() if len(bases) == 1 else "billed",
-                "status": "lost",
-                "wasted_usd": rest,
-            }
-        ]
-    )
-    return pd.concat([frame, extra], ignore_index=True) if len(frame) else extra
-
-
-def _from_parquet(path: Path) -> pd.DataFrame | None:
-    import pandas as pd
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(path)
-    held = set(file.schema_arrow.names)
-    if not {"started_at", "model_key", "cost_usd"} <= held:
-        return None
-    table = file.read(columns=[name for name in _FROM_TRIALS if name in held])
-    frame = table.to_pandas().rename(columns=_FROM_TRIALS)
-    frame["started_at"] = pd.to_datetime(frame["started_at"], utc=True, format="ISO8601")
-    frame["prompt_version"] = frame["system"] + "/" + frame["query"]
-    return _shaped(frame)
+    if spent is None or sweep.is_running:
+        return table
+    shown = [amount for name in SPENT for amount in table[name].to_pylist() if amount]
+    rest = math.fsum([spent, *(-amount for amount in shown)])
+    if rest <= _SMALLEST_USD:
+        return table
+    bases = set(table["cost_basis"].to_pylist())
+    keys = dict.fromkeys(table["model_key"].to_pylist())
+    row = {
+        "started_at": sweep.started_at,
+        "run_id": sweep.run_id,
+        "model_key": ", ".join(keys) or sweep.params.get("models", "unknown"),
+        "cost_basis": bases.pop() if len(bases) == 1 else "billed",
+        "status": LOST,
+        "wasted_usd": rest,
+    }
+    return pa.concat_tables([table, _table([row])])
 
 
 def _run_row(run: TrackedRun) -> dict[str, Any]:
-    metrics, params, tags = run.metrics, run.params, run.tags
-    system, query = params.get("system_prompt_version"), params.get("query_template_version")
+    row: dict[str, Any] = {"started_at": run.started_at}
+    for theirs, ours in _TEXTS.items():
+        row[ours] = run.params.get(theirs, run.tags.get(theirs))
+    for theirs, ours in _FIGURES.items():
+        row[ours] = run.metrics.get(theirs)
+    row["run_id"] = run.run_id
+    row["cost_basis"] = row["cost_basis"] or "billed"
+    row["status"] = row["status"] or ("failed" if run.status == "FAILED" else "success")
+    return row
+
+
+def _sweep_texts(sweep: TrackedRun) -> dict[str, str]:
     return {
-        "started_at": run.started_at,
+        "experiment": sweep.experiment,
+        "environment": sweep.tags.get("environment", ""),
+        "sweep": sweep.tags.get("finrag_eval.name", sweep.name),
+        "sweep_id": sweep.tags.get("finrag_eval.sweep_id", ""),
+        "tags": _own_tags(sweep),
+        "judges": sweep.tags.get("finrag_eval.judges", ""),
+    }
+
+
+def _single_texts(run: TrackedRun) -> dict[str, str]:
+    return {
         "experiment": run.experiment,
-        "environment": tags.get("environment", ""),
+        "environment": run.tags.get("environment", ""),
         "sweep": "",
-        "sweep_id": tags.get("finrag_eval.sweep_id", ""),
-        "run_id": run.run_id,
-        "model_key": params.get("model_key", "unknown"),
-        "prompt_version": f"{system}/{query}" if system and query else "unknown",
-        "query_tags": tags.get("finrag_eval.query_tags", ""),
+        "sweep_id": "",
         "tags": _own_tags(run),
-        "cost_basis": tags.get("finrag_eval.cost_basis", "billed"),
-        "status": tags.get("status", run.status.lower()),
-        "input_tokens": metrics.get("input_tokens"),
-        "output_tokens": metrics.get("output_tokens"),
-        "cache_read_tokens": metrics.get("cache_read_tokens"),
-        "cache_write_tokens": metrics.get("cache_write_tokens"),
-        "target_usd": metrics.get("cost_usd"),
-        "judge_usd": metrics.get("judge_cost_usd"),
-        "retrieval_usd": metrics.get("retrieval_cost_usd"),
-        "wasted_usd": metrics.get("wasted_usd"),
-        "saved_usd": metrics.get("saved_usd"),
+        "judges": "",
     }
 
 
@@ -190,19 +221,78 @@ def _own_tags(run: TrackedRun) -> str:
     return json.dumps(own, sort_keys=True)
 
 
-def _frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
+def _schema() -> pa.Schema:
+    import pyarrow as pa
 
-    frame = pd.DataFrame(list(rows), columns=list(SPEND_COLUMNS))
-    frame["started_at"] = pd.to_datetime(frame["started_at"].astype("float64"), unit="s", utc=True)
-    return _shaped(frame)
+    fields = [("started_at", pa.timestamp("us", tz="UTC"))]
+    fields += [(name, pa.string()) for name in _TEXTS.values()]
+    return pa.schema(fields + [(name, pa.float64()) for name in _FIGURES.values()])
 
 
-def _shaped(frame: pd.DataFrame) -> pd.DataFrame:
-    """The documented columns in their order and dtypes; money of nothing is 0 in a sum."""
-    shaped = frame.reindex(columns=list(SPEND_COLUMNS))
-    texts = [name for name, kind in SPEND_COLUMNS.items() if kind == "str"]
-    shaped[texts] = shaped[texts].fillna("")
-    shaped = shaped.astype(dict(SPEND_COLUMNS))
-    shaped[list(_MONEY)] = shaped[list(_MONEY)].fillna(0.0)
-    return shaped
+def _table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows as a table; instants are epoch seconds there and microseconds here."""
+    import pyarrow as pa
+
+    shown = [{**row, "started_at": round(row["started_at"] * 1e6)} for row in rows]
+    return pa.Table.from_pylist(shown, schema=_schema())
+
+
+def _shaped(found: pa.Table) -> pa.Table:
+    """A table of trials under our names, with all columns and their types."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    schema, names = _schema(), {"started_at": "started_at", **_TEXTS, **_FIGURES}
+    columns = []
+    for theirs, ours in names.items():
+        kind = schema.field(ours).type
+        if theirs in found.column_names:
+            columns.append(pc.cast(found[theirs], kind))
+        else:
+            columns.append(pa.nulls(found.num_rows, kind))
+    return pa.table(columns, schema=schema)
+
+
+def _put(table: pa.Table, name: str, values: Any) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def _frame(
+    tables: Sequence[pa.Table],
+    owners: Sequence[Mapping[str, str]],
+    since: float | None,
+    until: float | None,
+) -> pd.DataFrame:
+    """All rows under one another, with the texts of their sweeps, within the time asked for."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = pa.concat_tables([_schema().empty_table(), *tables])
+    owner = pa.array(np.repeat(np.arange(len(tables)), [table.num_rows for table in tables]))
+    for name in _OF_SWEEP:
+        texts = pa.array([texts[name] for texts in owners], pa.string())
+        rows = rows.append_column(name, texts.take(owner))
+    known = [pc.fill_null(rows[name], "") for name in ("system", "query")]
+    version = pc.binary_join_element_wise(*known, "/")
+    rows = rows.append_column("prompt_version", pc.if_else(pc.equal(version, "/"), "", version))
+    for name in _TEXTS.values():
+        rows = _put(rows, name, pc.fill_null(rows[name], ""))
+    for name in MONEY:
+        rows = _put(rows, name, pc.fill_null(rows[name], 0.0))
+    frame: pd.DataFrame = _between(rows.select(SPEND_COLUMNS), since, until).to_pandas()
+    return frame
+
+
+def _between(rows: pa.Table, since: float | None, until: float | None) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def moment(instant: float) -> Any:
+        return pa.scalar(round(instant * 1e6), pa.timestamp("us", tz="UTC"))
+
+    if since is not None:
+        rows = rows.filter(pc.greater_equal(rows["started_at"], moment(since)))
+    if until is not None:
+        rows = rows.filter(pc.less(rows["started_at"], moment(until)))
+    return rows

@@ -171,6 +171,10 @@ def _tags(view: SweepView) -> dict[str, str]:
     }
     if bases:
         tags["finrag_eval.cost_basis"] = bases[0] if len(bases) == 1 else "mixed"
+    if judges := view.facts.get("judges"):
+        tags["finrag_eval.judges"] = ", ".join(judges)
+        is_free = all(entry.get("provider") == "rehearsal" for entry in judges.values())
+        tags["finrag_eval.judge_cost_basis"] = "rehearsal" if is_free else "billed"
     for name, value in _plain_facts(view.facts):
         tags[f"finrag_eval.{name}"] = value
     if commit := tags.get("finrag_eval.git_commit"):

@@ -50,6 +50,15 @@ _WORTH = (
 )
 _ALWAYS = 2
 
+#: Shorter titles of what views of runs show.
+_TITLES = {
+    "metrics.cost_usd": "cost",
+    "metrics.latency_total_seconds": "latency",
+    "metrics.rag_chunks_count": "passages",
+    "metrics.kpi_matches_count": "figures",
+    "params.query_preview": "question",
+}
+
 
 def spend_table(
     rows: Sequence[Row], totals: Sequence[Row], *, width: int = 80, colour: bool = False
@@ -152,13 +161,10 @@ def budget_sentence(row: Row) -> str:
     return f"lasts; {forecast} of {limit}."
 
 
-def plain_table(rows: Sequence[Row], names: Sequence[str], *, width: int = 80) -> str:
-    """Rows of anything under their column names, made safe and cut to the width."""
+def runs_table(rows: Sequence[Row], names: Sequence[str], *, width: int = 80) -> str:
+    """Runs with the columns of these names, made safe and cut to the width."""
     written = {name: [_written(name, row.get(name)) for row in rows] for name in names}
-    columns = [
-        Column(title=name.partition(".")[2] or name, is_name=not _is_figure(name, rows))
-        for name in names
-    ]
+    columns = [Column(title=_title(name), is_name=not _is_figure(name, rows)) for name in names]
     body = [list(line) for line in zip(*written.values(), strict=True)]
     return "\n".join(grid(columns, body, width, Paint()))
 
@@ -214,6 +220,11 @@ def _total_line(total: Row) -> str:
     if len(parts) > 1:
         line += f" ({', '.join(parts)})"
     return line + (f"; {money(total['saved_usd'])} saved by reuse" if total["saved_usd"] else "")
+
+
+def _title(name: str) -> str:
+    own = name.partition(".")[2] or name
+    return _TITLES.get(name, own.removeprefix("finrag_eval."))
 
 
 def _is_figure(name: str, rows: Sequence[Row]) -> bool:
