@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Protocol
 
 from finrag_eval.domain import Cell, Outcome, Trial
@@ -36,7 +39,6 @@ from finrag_eval.score.scorers import build_scorers
 from finrag_eval.scoring import Scoring
 from finrag_eval.spec.sweeps import Asked
 from finrag_eval.stopping import StopAtOnce, stops_on_signals
-from finrag_eval.wrap_up import wrap_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +209,10 @@ class _Session:
                 self._folder, uri=self._uri, on_notice=self._watch.notice
             )
         try:
+            Thread(target=_import_for_the_end, name="imports", daemon=True).start()
             ending = self._answer(planned)
+            from finrag_eval.wrap_up import wrap_up
+
             summary, exit_code = wrap_up(
                 job, self._folder, ending, recorder=self._recorder, watch=self._watch
             )
@@ -368,6 +373,13 @@ class _Session:
             "tracking_uri": None if self._uri is None else mask_uri(self._uri),
             "began_at": time.time(),
         }
+
+
+def _import_for_the_end() -> None:
+    """Load what the summary and the report need while the first calls are on their way."""
+    for name in ("finrag_eval.wrap_up", "matplotlib.figure", "pyarrow.parquet"):
+        with suppress(ImportError):
+            import_module(name)
 
 
 def digest_of(resolved: Mapping[str, Any]) -> str:
