@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_sweep import make_sweep
+from opened_page import Open, Opened
+from sample_sweep import Sweep, make_sweep
 
 from finrag_eval.report.html import write_report_html
-from finrag_eval.report.trial_view import TrialView
 
 FLAGS = [
     "--no-sandbox",
@@ -24,8 +23,6 @@ FLAGS = [
     "--disable-sync",
 ]
 
-Sweep = tuple[dict[str, Any], list[TrialView]]
-
 
 @pytest.fixture(scope="session")
 def sweep() -> Sweep:
@@ -33,9 +30,12 @@ def sweep() -> Sweep:
     return make_sweep(queries=40)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; tests are skipped where it or its driver is missing."""
+    """Headless Chromium; tests are skipped where it or its driver is missing.
+
+    For one module alone: as long as the driver runs, its event loop counts as this thread's.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs Chromium: apt-get install chromium")
@@ -46,26 +46,6 @@ def browser() -> Iterator[Any]:
         chromium = driver.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium
         chromium.close()
-
-
-@dataclass
-class Opened:
-    """A page that is open, with all that it said and asked for."""
-
-    page: Any
-    file: Path
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def wait_for_found(self, said: str) -> None:
-        """Waits until the list of trials says that."""
-        self.page.locator("#found", has_text=said).wait_for()
-
-    def shown_rows(self) -> list[str]:
-        return [row.inner_text() for row in self.page.query_selector_all("#trials-body tr")]
-
-
-Open = Callable[..., Opened]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,9 @@ from typing import Any
 from finrag_eval.domain import Score
 from finrag_eval.report.trial_view import TrialView
 
+#: A summary and its trials.
+Sweep = tuple[dict[str, Any], list[TrialView]]
+
 COMPANIES = ("AAPL", "AMZN", "GOOGL", "META", "MSFT", "NFLX", "NVDA", "ORCL", "V", "WMT")
 METRICS = ("revenue", "net income", "operating income", "total assets", "operating cash flow")
 KINDS = ("easy", "medium", "hard")
@@ -66,7 +69,7 @@ def make_sweep(
     repeats: int = 1,
     seed: int = 7,
     passages: int = 6,
-) -> tuple[dict[str, Any], list[TrialView]]:
+) -> Sweep:
     """A summary and its trials, query by query."""
     trials = list(make_trials(queries, arms, repeats, seed, passages))
     return make_summary(trials, arms, repeats=repeats), trials

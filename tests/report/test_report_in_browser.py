@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Open, Opened, Sweep
-from sample_sweep import ARMS, make_sweep
+from opened_page import Open, Opened
+from sample_sweep import ARMS, Sweep, make_sweep
 
 from finrag_eval.domain import Score
 

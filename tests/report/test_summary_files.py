@@ -6,7 +6,7 @@ import copy
 import csv
 import io
 
-from conftest import Sweep
+from sample_sweep import Sweep
 
 from finrag_eval.report.markdown import summary_markdown
 from finrag_eval.report.rows import summary_csv, summary_rows

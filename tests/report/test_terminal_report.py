@@ -7,10 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from conftest import Sweep
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_sweep import ARMS, Arm, make_sweep
+from sample_sweep import ARMS, Arm, Sweep, make_sweep
 
 from finrag_eval.report.grid import Column, Paint, grid, middle_cut
 from finrag_eval.report.safe_text import display_width
