@@ -29,6 +29,10 @@ from finrag_eval.report.sheet import CellFigures, ComparisonFigures, Sheet
 Tone = Literal["better", "worse", "equivalent", "mixed", "inconclusive", "plain"]
 
 
+#: What is said of a candidate besides its scores; other metrics stand in tables alone.
+_RESOURCES = {"cost_usd": "cost", "latency_total_seconds": "time to an answer"}
+#: Less than this is shown as nothing.
+_SHOWN = 0.0005
 _ORDER: tuple[Tone, ...] = (
     "better",
     "mixed",
@@ -189,7 +193,7 @@ def _compared(sheet: Sheet) -> tuple[Finding, ...]:
 
 def _finding(sheet: Sheet, name: str, comparisons: list[ComparisonFigures]) -> Finding:
     scores = [one for one in comparisons if one.is_score]
-    others = [one for one in comparisons if not one.is_score]
+    others = [one for one in comparisons if one.metric in _RESOURCES]
     tone = _tone(scores)
     titles = {
         "better": "answers better than the baseline",
@@ -238,12 +242,11 @@ def _means(one: ComparisonFigures) -> str:
 
 
 def _resource_statement(one: ComparisonFigures, cells: dict[str, CellFigures]) -> Statement:
-    nouns = {"cost_usd": "cost", "latency_total_seconds": "time to an answer"}
     has_ratio = not is_missing(one.ratio)
     ends = (one.ratio_low, one.ratio_high) if has_ratio else (one.low, one.high)
     write = ratio if has_ratio else change
     return Statement(
-        metric=nouns.get(one.metric, one.metric),
+        metric=_RESOURCES[one.metric],
         amount=ratio(one.ratio) if has_ratio else change(one.delta),
         verdict=one.verdict,
         interval=_ends(write(ends[0]), write(ends[1])),
@@ -280,7 +283,7 @@ def _equals(p: str) -> str:
 
 def _open_question(one: ComparisonFigures) -> str:
     """What an undecided comparison could have found, and what it would take."""
-    if one.verdict != "inconclusive" or is_missing(one.mde):
+    if one.verdict != "inconclusive" or one.mde is None or one.mde < _SHOWN:
         return ""
     needed = (
         f"; about {count(one.queries_needed)} questions would settle a difference of this size"

@@ -123,6 +123,14 @@ def test_an_undecided_comparison_says_what_it_could_have_missed() -> None:
     assert statement.sentence.startswith("numeric: inconclusive, ")
 
 
+def test_nothing_is_said_of_differences_too_small_to_show() -> None:
+    summary = compared(("score.numeric", "inconclusive"), ("total_tokens", "worse"))
+    summary["comparisons"][0] |= {"mde": 0.0, "queries_needed": None}
+    finding = verdict(read_sheet(summary)).findings[0]
+    assert [one.metric for one in finding.statements] == ["numeric"]
+    assert "missed" not in finding.statements[0].detail
+
+
 def test_failures_and_trials_that_never_ran_are_cautions() -> None:
     summary, _ = make_sweep(queries=10)
     summary["status"] = "budget_stopped"
