@@ -54,7 +54,13 @@ def test_nothing_set_says_what_to_set() -> None:
         assert way in problem.fix
 
 
-def test_no_region_is_a_problem_of_its_own() -> None:
+def test_no_region_is_a_problem_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = credentials_problem(MODEL)
+    assert problem is not None
+    assert problem.message == "no AWS region is set, and no AWS credentials were found"
+    assert "AWS_REGION" in problem.fix
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
     problem = credentials_problem(MODEL)
     assert problem is not None
     assert problem.message == "no AWS region is set"

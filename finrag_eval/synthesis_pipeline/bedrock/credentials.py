@@ -14,8 +14,10 @@ from finrag_eval.errors import Problem
 _WAYS = (
     "set AWS_PROFILE (or `profile:` in the model's entry) to a profile that is logged in "
     "(`aws sso login`), or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-    "AWS_BEARER_TOKEN_BEDROCK; try it without an account: models whose provider is rehearsal"
+    "AWS_BEARER_TOKEN_BEDROCK; without an account, use models whose provider is rehearsal, as "
+    "sweeps/quickstart.yaml does"
 )
+_REGION = "set AWS_REGION, or `region:` in its entry"
 
 
 def credentials_problem(
@@ -29,15 +31,17 @@ def credentials_problem(
     try:
         session = botocore.session.Session(profile=chosen)
         has_region = model.settings.get("region") or region or session.get_config_variable("region")
-        if not has_region:
-            return _problem(
-                model, "no AWS region is set", "set AWS_REGION, or `region:` in its entry"
-            )
-        if os.environ.get("AWS_BEARER_TOKEN_BEDROCK") or session.get_credentials() is not None:
-            return None
+        has_credentials = (
+            os.environ.get("AWS_BEARER_TOKEN_BEDROCK") or session.get_credentials() is not None
+        )
     except BotoCoreError as error:
         return _problem(model, f"AWS credentials cannot be read ({error})", _WAYS)
-    return _problem(model, "no AWS credentials were found", _WAYS)
+    if has_credentials:
+        return None if has_region else _problem(model, "no AWS region is set", _REGION)
+    if has_region:
+        return _problem(model, "no AWS credentials were found", _WAYS)
+    message = "no AWS region is set, and no AWS credentials were found"
+    return _problem(model, message, f"{_REGION}; {_WAYS}")
 
 
 def _problem(model: ModelConfig, message: str, fix: str) -> Problem:
