@@ -259,7 +259,7 @@ class CallDesk:
         self._credentials.release_probe(self._provider(model_key), renewal, self._clock())
 
     def _reserve(self, call: CallFor, size: CallSize, held: Held | None) -> int | None:
-        if _is_for(held, call) and held.reservation is not None:
+        if held is not None and held.reservation is not None:
             self._budget.settle(held.reservation, Decimal(0))
             held.reservation = None
         return self._budget.reserve(call.model_key, call.cell, size.worst_usd)
