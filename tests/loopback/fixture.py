@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -29,12 +30,17 @@ FORGOTTEN = ("AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
 class LoopbackBedrock:
-    """A running server: ``url``, and the ``env`` that sends boto3 to it."""
+    """A running server: ``url``, and the ``env`` that sends boto3 to it.
 
-    def __init__(self) -> None:
+    ``tls`` is a certificate for 127.0.0.1 and its key, as files.
+    """
+
+    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
+        options = [] if tls is None else ["--cert", str(tls[0]), "--key", str(tls[1])]
         self._process = subprocess.Popen(
-            [sys.executable, str(_SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, str(_SERVER), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        self._trust = None if tls is None else ssl.create_default_context(cafile=tls[0])
         assert self._process.stdout is not None
         self.url: str = json.loads(self._process.stdout.readline())["url"]
         self.env = {**NEUTRAL, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.url}
@@ -67,12 +73,13 @@ class LoopbackBedrock:
                 stream.close()
 
     def _get(self, what: str) -> Any:
-        with urllib.request.urlopen(f"{self.url}/control/{what}") as answer:
+        with urllib.request.urlopen(f"{self.url}/control/{what}", context=self._trust) as answer:
             return json.load(answer)
 
     def _post(self, what: str, body: Any) -> None:
         data = json.dumps(body).encode()
-        with urllib.request.urlopen(f"{self.url}/control/{what}", data=data) as answer:
+        url = f"{self.url}/control/{what}"
+        with urllib.request.urlopen(url, data=data, context=self._trust) as answer:
             answer.read()
 
 

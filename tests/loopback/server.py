@@ -1,7 +1,7 @@
 """The loopback server: one process, one event loop, Bedrock's Converse over HTTP/1.1.
 
-``python server.py [--port N]`` prints ``{"url": ...}`` on its first line and serves until it is
-killed, or its standard input ends. Control, on the same port:
+``python server.py [--port N] [--cert FILE --key FILE]`` prints ``{"url": ...}`` on its first line
+and serves until it is killed, or its standard input ends. Control, on the same port:
   POST /control/programme   a programme (see programme.py); forgets tries and quotas
   GET  /control/ledger      every request so far: [{n, at, model, prompt, trial_key, attempt, ...}]
   POST /control/forget      empties the ledger
@@ -18,6 +18,7 @@ import asyncio
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -323,19 +324,27 @@ def _head(
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-async def serve(port: int) -> None:
-    """Serve until standard input ends."""
+async def serve(port: int, cert: str | None, key: str | None) -> None:
+    """Serve until standard input ends; over TLS where there is a certificate."""
     loop = asyncio.get_running_loop()
     bedrock = Bedrock()
+    tls = None
+    if cert is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(cert, key)
     server = await loop.create_server(
-        lambda: Connection(bedrock, loop), "127.0.0.1", port, backlog=1024
+        lambda: Connection(bedrock, loop), "127.0.0.1", port, backlog=1024, ssl=tls
     )
     host, port = server.sockets[0].getsockname()
-    print(json.dumps({"url": f"http://{host}:{port}"}), flush=True)
+    scheme = "http" if tls is None else "https"
+    print(json.dumps({"url": f"{scheme}://{host}:{port}"}), flush=True)
     await loop.run_in_executor(None, sys.stdin.buffer.read)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
-    asyncio.run(serve(parser.parse_args().port))
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
+    options = parser.parse_args()
+    asyncio.run(serve(options.port, options.cert, options.key))

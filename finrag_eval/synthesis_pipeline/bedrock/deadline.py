@@ -109,12 +109,14 @@ def watch_connections(client: Any) -> None:
     """Make a boto3 client's connections known to the watchdog.
 
     boto3 has no public place for this: its HTTP session takes its pool classes from two
-    attributes. tests/synthesis_pipeline/test_bedrock_deadline.py fails if they ever move.
+    attributes. Should they ever move, calls go on without a deadline of their own (the read
+    timeout holds), and tests/synthesis_pipeline/test_bedrock_deadline.py fails.
     """
-    session = client._endpoint.http_session
-    classes = _watched_pools(session._pool_classes_by_scheme)
-    session._pool_classes_by_scheme = classes
-    session._manager.pool_classes_by_scheme = classes
+    with suppress(AttributeError):
+        session = client._endpoint.http_session
+        classes = _watched_pools(session._pool_classes_by_scheme)
+        session._pool_classes_by_scheme = classes
+        session._manager.pool_classes_by_scheme = classes
 
 
 def _watched_pools(classes: dict[str, Any]) -> dict[str, Any]:
