@@ -262,13 +262,17 @@ POWERS: tuple[tuple[Shape, bool], ...] = (
 
 
 def power_rows(
-    sweeps: int, seed: int, powers: Sequence[tuple[Shape, bool]] = POWERS
+    sweeps: int,
+    seed: int,
+    powers: Sequence[tuple[Shape, bool]] = POWERS,
+    *,
+    pilots: int = PILOTS,
 ) -> Iterator[Row]:
     """How often a true difference as large as the reported ``mde`` is found."""
     for place, (shape, is_promised) in enumerate(powers):
         generator = np.random.default_rng((seed, place, 8))
         metric = "score.right" if shape.scores else "latency_total_seconds"
-        size = _promised_mde(generator, shape, metric)
+        size = _promised_mde(generator, shape, metric, pilots)
         effect = {"shift": size} if shape.scores else {"delay": size}
         found = 0
         for _ in range(sweeps):
@@ -290,13 +294,13 @@ def power_rows(
         )
 
 
-def _promised_mde(generator: np.random.Generator, shape: Shape, metric: str) -> float:
+def _promised_mde(generator: np.random.Generator, shape: Shape, metric: str, pilots: int) -> float:
     """The ``mde`` that such a sweep reports, where the true difference is as large as it says."""
     size = 0.0
     for _ in range(3):
         effect = {"shift": size} if shape.scores else {"delay": size}
         errors = []
-        for _ in range(PILOTS):
+        for _ in range(pilots):
             cells = sweep(generator, shape, **effect)
             codes = np.unique(cells[0].clusters.astype(str), return_inverse=True)[1]
             values = [cell.values[metric] for cell in cells]

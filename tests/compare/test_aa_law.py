@@ -24,16 +24,16 @@ def law() -> ModuleType:
 
 
 def test_identical_cells_have_no_winner(law: ModuleType) -> None:
-    rows = list(law.aa_rows(25, seed=6))
+    rows = list(law.aa_rows(6, seed=6))
     assert [row.holds for row in rows] == [True] * 3
 
 
 def test_intervals_hold_the_truth(law: ModuleType) -> None:
-    rows = list(law.coverage_rows(300, seed=6, sizes=(1, 4)))
+    rows = list(law.coverage_rows(200, seed=6, sizes=(1, 4)))
     assert [row.what for row in rows if row.high <= 1 and not row.holds] == []
 
 
 def test_a_difference_of_mde_is_found(law: ModuleType) -> None:
     shapes = [(law.Shape(smallest=1, largest=3, latency=False), True)]
-    (row,) = law.power_rows(200, 6, shapes)
+    (row,) = law.power_rows(150, 6, shapes, pilots=80)
     assert row.holds, row.line()
