@@ -8,7 +8,8 @@ Keys, all optional:
   scripts         [{match, model, faults, then}]: calls whose prompt (and model id) contain these
                   texts get these fates in turn, by try of that prompt; `then` (default "ok") after
   quota           {model id or "*": {rpm, tpm, burndown}}: true quotas, bursts of one second's worth
-  answers         [{match, answer}]: what is said to prompts that contain a text
+  answers         [{match, answer, bare}]: what is said to prompts that contain a text; a bare
+                  answer is said without the hash of its prompt behind it
   drip_s          seconds between the bytes of a dripped body
 """
 
@@ -118,6 +119,12 @@ class Programme:
         told = self.spec.get("output_tokens")
         wanted = 20 + int(prompt_hash[:2], 16) % 64 if told is None else int(told)
         return max(1, min(most, wanted))
+
+    def is_bare(self, prompt: str) -> bool:
+        """Whether this prompt's answer is said without the prompt's hash."""
+        return any(
+            entry.get("bare") and entry["match"] in prompt for entry in self.spec.get("answers", ())
+        )
 
     def answer(self, prompt: str) -> str:
         for entry in self.spec.get("answers", ()):

@@ -123,7 +123,9 @@ class Bedrock:
     def answer(self, entry: Entry, prompt: str, body: dict[str, Any]) -> dict[str, Any]:
         """The right answer to a request, as JSON."""
         entry.output_tokens = self.programme.output_tokens(entry.prompt, entry.max_tokens)
-        text = f"{self.programme.answer(prompt)} [sha256 {entry.prompt}]"
+        text = self.programme.answer(prompt)
+        if not self.programme.is_bare(prompt):
+            text = f"{text} [sha256 {entry.prompt}]"
         usage = {
             "inputTokens": entry.input_tokens,
             "outputTokens": entry.output_tokens,
