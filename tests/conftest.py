@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -65,3 +66,20 @@ def store_uri(template_store: Path, tmp_path: Path) -> str:
     path = tmp_path / "mlflow.db"
     shutil.copy(template_store, path)
     return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def workplace(
+    project: Path, template_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A user's folder with what ships, a store, and one finished sweep; copy it to change it."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("sweeps", "query_sets"):
+        shutil.copytree(project / name, folder / name)
+    shutil.copy(project / "ml_config.yaml", folder)
+    shutil.copy(template_store, folder / "mlflow.db")
+    command = [sys.executable, "-m", "finrag_eval", "run", "sweeps/quickstart.yaml", "--quiet"]
+    fewer = ["--set", "query_set.sample.n=16"]
+    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    subprocess.run([*command, *fewer], cwd=folder, env=env, check=True, capture_output=True)
+    return folder
