@@ -8,6 +8,7 @@ written through MLflow's artifact API.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import urllib.parse
@@ -21,12 +22,14 @@ from finrag_eval.record.payload import Content
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
 
 def local_folder(artifact_uri: str) -> str | None:
     """The folder of a local artifact URI (a plain path or ``file:``); None for any other."""
     if artifact_uri.startswith("file:"):
         return urllib.request.url2pathname(urllib.parse.urlsplit(artifact_uri).path)
-    return None if "://" in artifact_uri or ":/" in artifact_uri[:16] else artifact_uri
+    return None if _SCHEME.match(artifact_uri) else artifact_uri
 
 
 def write_local(folder: str, files: Mapping[str, Content], *, is_visible: bool) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from finrag_eval.record.payload import RunPayload
+from finrag_eval.record.store_uri import mask_uri
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,12 +70,19 @@ def is_missing_run(error: Exception) -> bool:
 
 
 def one_line(error: BaseException, *, limit: int = 200) -> str:
-    """The first line of an error, short enough for a notice, without passwords."""
-    from finrag_eval.record.store_uri import mask_uri
-
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = mask_uri(text)
+    """Why, in one short line without passwords: the cause that a client's words are wrapped in."""
+    text = " ".join(mask_uri(str(error)).split()) or type(error).__name__
+    for pattern, words in _CAUSES:
+        if found := pattern.search(text):
+            return words.format(found[1]) if found.groups() else words
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-Notice = Callable[[str], None]
+_CAUSES = (
+    (re.compile(r"database is locked"), "database is locked"),
+    (re.compile(r"\[Errno -?\d+\] ([A-Z][A-Za-z ]+)"), "{}"),
+    (re.compile(r"[Rr]ead timed out|timed out"), "no answer in time"),
+    (re.compile(r"RemoteDisconnected|Connection aborted|Connection reset"), "connection lost"),
+    (re.compile(r"too many (\d{3}) error responses"), "it answers with HTTP {}"),
+    (re.compile(r"failed with error code (\d{3})"), "it answers with HTTP {}"),
+)

@@ -123,7 +123,7 @@ class Recording:
     def clear_up(self) -> None:
         """Sees to it that the store has one run a trial and nothing besides. Raises StoreAway."""
         with as_away():
-            if self._store.is_server:
+            if self._store.is_server or self._looks_closely:
                 remove_strays(self._store, self._book, self._reader.sweep_id)
             if self._looks_closely:
                 self._follower.record_unscored()

@@ -100,7 +100,7 @@ class CellForm:
         changed = list(self._changed)
         params = {**self._params, **clean_params(_query_params(query), changed)}
         params.update(_price_params(record.prices or self._cell.model.prices))
-        tags = {**self._tags, **clean_tags(_trial_tags(record, self._origin), changed)}
+        tags = {**self._tags, **clean_tags(_trial_tags(record, query, self._origin), changed)}
         metrics = clean_metrics(trial_metrics(record), changed)
         clean = clean_run_name(name or self._name(record), changed)
         if changed:
@@ -266,7 +266,7 @@ def _shared_tags(cell: Cell, origin: Origin) -> dict[str, str]:
     return tags
 
 
-def _trial_tags(record: TrialRecord, origin: Origin) -> dict[str, str]:
+def _trial_tags(record: TrialRecord, query: Query, origin: Origin) -> dict[str, str]:
     tags = {"status": record.status, "run_date": run_date(record.started_at)}
     if origin.sweep_id is not None:
         tags["finrag_eval.trial_key"] = record.trial.key
@@ -276,6 +276,8 @@ def _trial_tags(record: TrialRecord, origin: Origin) -> dict[str, str]:
         tags["tickers"] = ",".join(record.tickers)
     if record.years:
         tags["years"] = ",".join(str(year) for year in record.years)
+    if query.tags:
+        tags["finrag_eval.query_tags"] = ",".join(query.tags)
     if record.stop_reason:
         tags["stop_reason"] = record.stop_reason
     if record.reused_from:

@@ -65,7 +65,7 @@ class PublicLane:
         except Exception as error:
             if is_refusal(error):
                 written.refused.append((job, one_line(error)))
-                _close_half_made(self._store, job.run_id)
+                close_half_made(self._store, job.run_id)
                 return
             raise StoreAway(one_line(error)) from error
         written.done.append(job)
@@ -155,7 +155,7 @@ def _params(payload: RunPayload) -> list[Any]:
     return [Param(key, value) for key, value in payload.params.items()]
 
 
-def _close_half_made(store: Store, run_id: str | None) -> None:
+def close_half_made(store: Store, run_id: str | None) -> None:
     """Leaves no run RUNNING that the store refused half-way."""
     if run_id is None:
         return

@@ -84,18 +84,18 @@ def reconcile(
             book.advance(0)
 
 
-def remove_strays(store: Store, book: RunBook, sweep_id: str) -> int:
-    """How many runs were removed that a lost reply left RUNNING beside the trial's own run."""
+def remove_strays(store: Store, book: RunBook, sweep_id: str) -> None:
+    """Removes runs that a lost reply left behind: RUNNING ones beside a trial's, second parents."""
     running = _find(store, f"{_of_sweep(sweep_id)} and attributes.status = 'RUNNING'")
     strays = [run for run in running if not run.is_deleted and run.trial_key]
     known = book.entries([run.trial_key for run in strays]) if strays else {}
-    removed = 0
     for run in strays:
         entry = known.get(run.trial_key)
         if entry is not None and entry.run_id is not None and entry.run_id != run.run_id:
             remove(store, run)
-            removed += 1
-    return removed
+    for run in _find(store, f"{_of_sweep(sweep_id)} and {_tag('kind', 'sweep')}"):
+        if book.parent_run_id not in (None, run.run_id) and not run.is_deleted:
+            remove(store, run)
 
 
 def find_parent(store: Store, sweep_id: str) -> str | None:

@@ -113,7 +113,8 @@ class Recorder:
         if self._away_since is None:
             self._away_since, self._pause_s = now, _FIRST_PAUSE_S
         else:
-            self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 1.6)
+            longest = _LONGEST_PAUSE_S / 5 if self._wants_level else _LONGEST_PAUSE_S
+            self._pause_s = min(longest, self._pause_s * 1.6)
         self._next_try = now + self._pause_s
         self._channel.send("away", reason=reason, seconds=round(now - self._away_since, 1))
         if self._gone_at is not None and now - self._away_since > _ORPHAN_PATIENCE_S:

@@ -21,8 +21,11 @@ from typing import Any, Self
 from finrag_eval.record.run_book import recorded
 
 LOG_FILE = "recorder.log"
-#: How long the end of a sweep waits for a store that makes no progress.
-PATIENCE_S = 60.0
+#: How long the end of a sweep waits for a store that is away, and how long for one that answers
+#: but gets nowhere (MLflow's import and a first store take up to 20 s on a busy machine).
+PATIENCE_S = 30.0
+_STUCK_S = 300.0
+_AFTER_GIVING_UP_S = 1.0
 _CLOSING_S = 10.0
 _RESTARTS = 2
 _WAIT_S = 0.2
@@ -57,7 +60,8 @@ class RecorderHandle:
         self._fatal: str | None = None
         self._away: str | None = None
         self._recorded, self._behind = 0, 0
-        self._heard_at = time.monotonic()
+        self._heard_at = self._away_at = time.monotonic()
+        self._gave_up = False
         self._restarts = 0
         self._process = self._spawn()
 
@@ -139,7 +143,7 @@ class RecorderHandle:
     def drain(
         self, *, patience_s: float = PATIENCE_S, progress: Progress = lambda done, behind: None
     ) -> Level:
-        """Waits until all of the ledger is in the store; gives up after so long without progress.
+        """Waits until all of the ledger is in the store; gives up on one that is away so long.
 
         ``progress`` is told how many trials are recorded, and how many are not yet.
         """
@@ -159,6 +163,8 @@ class RecorderHandle:
         Without a status, the one that the summary or the ledger's last session tells.
         """
         self._finished = None
+        if self._gave_up:  # ``drain`` has waited for it already
+            patience_s = min(patience_s, _AFTER_GIVING_UP_S)
         command = {"command": "finish", "status": status, "ended_at": ended_at}
         return self._await(command, "_finished", patience_s, progress)
 
@@ -244,9 +250,10 @@ class RecorderHandle:
                             f"the tracking store is away ({event['reason']}); "
                             "answers go into the ledger, and recording is tried again"
                         )
+                        self._away_at = time.monotonic()
                     self._away = event["reason"]
                 case "back":
-                    self._away = None
+                    self._away, self._gave_up = None, False
                     self._heard_at = time.monotonic()
                     said = "the tracking store is back"
             self._changed.notify_all()
@@ -256,7 +263,7 @@ class RecorderHandle:
     def _await(
         self, command: Mapping[str, Any], answer: str, patience_s: float, progress: Progress
     ) -> Level:
-        self._heard_at = time.monotonic()
+        asked_at = self._heard_at = time.monotonic()
         self._send(command)
         while True:
             with self._changed:
@@ -276,9 +283,17 @@ class RecorderHandle:
                     why = f"the recorder ended with code {code}, see {LOG_FILE}"
                     return self._as_level(False, why)
                 self._restart(command)
-            if time.monotonic() - self._heard_at > patience_s:
-                why = self._away or f"no progress within {patience_s:.0f} s"
-                return self._as_level(False, why)
+            reason = self._why_give_up(asked_at, patience_s)
+            if reason is not None:
+                self._gave_up = True
+                return self._as_level(False, reason)
+
+    def _why_give_up(self, asked_at: float, patience_s: float) -> str | None:
+        """Why there is no use in waiting any longer; None while there is."""
+        now, away = time.monotonic(), self._away
+        if away is not None:
+            return away if now - max(asked_at, self._away_at) > patience_s else None
+        return None if now - self._heard_at < _STUCK_S else f"no progress within {_STUCK_S:.0f} s"
 
     def _restart(self, command: Mapping[str, Any]) -> None:
         self._restarts += 1
