@@ -220,6 +220,32 @@ def answers(request: ModelRequest, number: int) -> ModelReply:
     return reply(request.question_text)
 
 
+def sweep_of(
+    client: ModelClient,
+    *,
+    count: int,
+    execution: ExecutionSpec,
+    ledger: MemoryLedger | None = None,
+) -> tuple[Gate, PipelineTarget]:
+    """A gate and its target for one cell, to be fanned out by the test itself."""
+    chosen, asked = cell(model()), queries(count)
+    gate = Gate(
+        trials([chosen], asked),
+        [chosen],
+        budget=Budget(BudgetSpec()),
+        reservations=ledger or MemoryLedger(),
+        concurrency=execution.concurrency,
+    )
+    target = PipelineTarget(
+        SmallPipeline(),
+        queries=asked,
+        cells={chosen.name: chosen},
+        client_for=lambda model: client,
+        execution=execution,
+    )
+    return gate, target
+
+
 @dataclass
 class Ran:
     """What came of a sweep in memory."""

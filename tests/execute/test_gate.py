@@ -21,6 +21,7 @@ from execute_parts import (
     queries,
     reply,
     run,
+    sweep_of,
     trials,
 )
 from hypothesis import given, settings
@@ -41,7 +42,6 @@ from finrag_eval.errors import LedgerUnwritable, ModelFault
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
-from finrag_eval.execute.target import PipelineTarget
 
 
 @pytest.fixture(autouse=True)
@@ -406,23 +406,8 @@ def test_a_stop_awaits_what_is_in_flight_and_sends_nothing_more() -> None:
         return reply()
 
     client = ToldClient(act)
-    ledger = MemoryLedger()
-    chosen = [cell(model())]
     execution = ExecutionSpec(concurrency=4)
-    gate = Gate(
-        trials(chosen, queries(50)),
-        chosen,
-        budget=Budget(BudgetSpec()),
-        reservations=ledger,
-        concurrency=4,
-    )
-    target = PipelineTarget(
-        SmallPipeline(),
-        queries=queries(50),
-        cells={chosen[0].name: chosen[0]},
-        client_for=lambda model: client,
-        execution=execution,
-    )
+    gate, target = sweep_of(client, count=50, execution=execution)
 
     def stop() -> None:
         for _ in range(4):
@@ -445,23 +430,9 @@ def test_what_outlasts_the_grace_is_counted_at_its_worst_case() -> None:
         may_end.wait(20)
         return reply()
 
-    chosen = [cell(model())]
     ledger = MemoryLedger()
     execution = ExecutionSpec(concurrency=1, grace_s=0.0)
-    gate = Gate(
-        trials(chosen, queries(5)),
-        chosen,
-        budget=Budget(BudgetSpec()),
-        reservations=ledger,
-        concurrency=1,
-    )
-    target = PipelineTarget(
-        SmallPipeline(),
-        queries=queries(5),
-        cells={chosen[0].name: chosen[0]},
-        client_for=lambda model: ToldClient(act),
-        execution=execution,
-    )
+    gate, target = sweep_of(ToldClient(act), count=5, execution=execution, ledger=ledger)
 
     def stop() -> None:
         assert started.wait(20)
@@ -481,23 +452,9 @@ def test_a_ledger_that_cannot_be_written_ends_the_sweep_with_its_own_error() -> 
         def reserve(self, **row: object) -> int:  # type: ignore[override]
             raise LedgerUnwritable("ledger.sqlite", "disk full")
 
-    chosen = [cell(model())]
-    gate = Gate(
-        trials(chosen, queries(5)),
-        chosen,
-        budget=Budget(BudgetSpec()),
-        reservations=FullDisk(),
-        concurrency=2,
-    )
     client = ToldClient(answers)
     execution = ExecutionSpec(concurrency=2)
-    target = PipelineTarget(
-        SmallPipeline(),
-        queries=queries(5),
-        cells={chosen[0].name: chosen[0]},
-        client_for=lambda model: client,
-        execution=execution,
-    )
+    gate, target = sweep_of(client, count=5, execution=execution, ledger=FullDisk())
     with pytest.raises(LedgerUnwritable):
         list(fan_out(gate, lambda: target, execution))
     assert client.calls == 0

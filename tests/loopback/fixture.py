@@ -94,12 +94,17 @@ def bedrock_process() -> Iterator[LoopbackBedrock]:
 @pytest.fixture
 def bedrock(bedrock_process: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch) -> LoopbackBedrock:
     """The server with an empty programme, and this process's environment pointed at it."""
-    for name, value in bedrock_process.env.items():
+    return aimed_at(bedrock_process, monkeypatch)
+
+
+def aimed_at(server: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch) -> LoopbackBedrock:
+    """The server, with an empty programme and this process's boto3 sent to it."""
+    for name, value in server.env.items():
         monkeypatch.setenv(name, value)
     for name in FORGOTTEN:
         monkeypatch.delenv(name, raising=False)
-    bedrock_process.programme()
-    return bedrock_process
+    server.programme()
+    return server
 
 
 def repeats_after_success(ledger: Sequence[dict[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback.fixture import FORGOTTEN, LoopbackBedrock
+from loopback.fixture import LoopbackBedrock, aimed_at
 from test_bedrock_client import REQUEST
 
 from finrag_eval.errors import ModelFault
@@ -63,12 +63,7 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackBed
 
 @pytest.fixture
 def tls_bedrock(tls_server: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch) -> LoopbackBedrock:
-    for name, value in tls_server.env.items():
-        monkeypatch.setenv(name, value)
-    for name in FORGOTTEN:
-        monkeypatch.delenv(name, raising=False)
-    tls_server.programme()
-    return tls_server
+    return aimed_at(tls_server, monkeypatch)
 
 
 def test_a_dripping_answer_is_cut_over_tls_too(tls_bedrock: LoopbackBedrock) -> None:
