@@ -78,11 +78,18 @@ def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
             reader,
             origin,
             {} if store is None else store.run_ids,
-            [scorer.name for scorer in job.spec.scorers],
+            _score_names(job, summary),
         )
         write_trials(folder, rows.columns, rows.batches())
         write_report_html(folder / REPORT_HTML, summary, trial_views(reader, origin, store))
     return summary
+
+
+def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:
+    """The sweep's own scores in their order, then others that answers were given."""
+    own = [scorer.name for scorer in job.spec.scorers]
+    given = [name for cell in summary["cells"] for name in cell["scores"]]
+    return list(dict.fromkeys([*own, *given]))
 
 
 def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> dict[str, Any]:

@@ -67,11 +67,11 @@ def test_a_judge_scores_every_answer_and_its_cost_stands_apart(
 def test_judging_stops_at_the_budget_and_goes_on_without_paying_twice(
     judged: Place, bedrock: LoopbackBedrock
 ) -> None:
-    cap = "budget.per_model.judge=0.0009"
+    cap = "budget.per_model.judge=0.0006"
     stopped = run(judged, "run", "small.yaml", "--set", cap, code=3)
     assert stopped["status"] == "budget_stopped"
     assert stopped["totals"]["trials_succeeded"] == 10
-    assert 0 < stopped["totals"]["judge_cost_usd"] <= 0.0009
+    assert 0 < stopped["totals"]["judge_cost_usd"] <= 0.0006
     assert trials_of(judged, stopped)["score.judge"].isna().any()
     ended = run(judged, "run", "small.yaml", "--max-usd", "1")
     assert trials_of(judged, ended)["score.judge"].notna().all()
