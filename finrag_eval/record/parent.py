@@ -46,6 +46,7 @@ _STATUS: Mapping[str, RunStatus] = {
 _SUMMARY_FILES = ("summary.json", "summary.csv", "summary.md", "report.html", "trials.parquet")
 _NOTE = "mlflow.note.content"
 _MAX_PARAMS = 100
+_READ_FIRST = "Read `summary/report.html` under *Artifacts* first."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,17 +256,26 @@ def _is_number(value: Any) -> bool:
 
 
 def _description(view: SweepView) -> str:
-    """What the run's page says first: the summary's words, and where to look next."""
+    """What the run's page says first: the result, where to read more, then the summary's words.
+
+    MLflow folds a description after a few lines, so the result stands in the first of them. Its
+    Markdown knows no ``\\$``, which summary.md needs elsewhere.
+    """
     said = ""
     if view.folder is not None and view.status != "running":
         try:
             said = (view.folder / "summary.md").read_text(encoding="utf-8", errors="replace")
         except OSError:
             said = ""
-    said = said.strip() or _in_progress(view)
+    title, _, rest = said.strip().partition("\n\n")
+    headline, _, details = (rest if title.startswith("# ") else said.strip()).partition("\n\n")
+    blocks = (
+        [headline, _READ_FIRST, details.replace(r"\$", "$")] if headline else [_in_progress(view)]
+    )
     ending = _where_to_look(view)
     room = MAX_TAG_CHARS - len(ending) - 80
-    return clean_text(f"{_whole_blocks(clean_text(said), room)}\n\n{ending}")
+    opening = clean_text("\n\n".join(block for block in blocks if block))
+    return clean_text(f"{_whole_blocks(opening, room)}\n\n{ending}")
 
 
 def _whole_blocks(text: str, room: int) -> str:

@@ -140,7 +140,9 @@ def test_the_parent_shows_the_result_in_words_figures_and_files(
     assert tags["finrag_eval.spec_digest"] == "spec-digest"
     assert tags["finrag_eval.query_set_digest"] == "set-digest"
     assert tags["finrag_eval.cost_basis"] == "billed"
-    assert tags["mlflow.note.content"].startswith("# nightly\n\n**small is cheaper**\n\n### Where")
+    assert tags["mlflow.note.content"].startswith(
+        "**small is cheaper**\n\nRead `summary/report.html` under *Artifacts* first.\n\n### Where"
+    )
     assert parent.data.params["prompts"] == "v1/v1"
     assert parent.data.params["scorers"] == "numeric, contains"
     assert parent.data.params["budget.max_usd"] == "5.0"
