@@ -375,6 +375,31 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """One trial in a batch job: the attempt that it is, and the worst case that is reserved.
+
+    ``carried`` is what the trial went through before, as plain JSON values; ``attempt`` is 0
+    until the ledger has numbered it.
+    """
+
+    trial_key: str
+    cell: str
+    reserved_usd: Decimal
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchJob:
+    """A batch job of one model; ``job_id`` is the vendor's, None until it is known to be sent."""
+
+    token: str
+    model_key: str
+    records: tuple[BatchRecord, ...]
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A scorer's verdict: a value, or the reason for giving none.
 

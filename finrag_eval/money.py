@@ -12,6 +12,8 @@ from decimal import Decimal, localcontext
 
 from finrag_eval.domain import ModelConfig, Prices, Usage
 
+#: What a batch costs of the price on demand, where a model's entry has no prices of its own.
+BATCH_SHARE = Decimal("0.5")
 #: Tokens that message framing (roles, separators) may add to a prompt's bytes, at most.
 FRAMING_TOKENS = 256
 
@@ -95,10 +97,35 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
         return sum(amounts, Decimal(0))
 
 
+def at_batch_prices(model: ModelConfig) -> ModelConfig:
+    """The model with the prices of batch inference for its only ones.
+
+    They are ``tier_prices: batch`` of its entry; without these, half of the others.
+    """
+    batch = model.tier_prices.get("batch")
+    if batch is not None:
+        return replace(model, prices=batch, length_tiers=(), tier_prices={})
+    return replace(
+        model,
+        prices=_times(model.prices, BATCH_SHARE),
+        length_tiers=tuple(
+            replace(tier, prices=_times(tier.prices, BATCH_SHARE)) for tier in model.length_tiers
+        ),
+        tier_prices={},
+    )
+
+
 def without_prices(model: ModelConfig) -> ModelConfig:
     """The model with prices of 0: for what must not depend on prices, such as a trial's key."""
     nothing = Prices(cost_per_1k_input=Decimal(0), cost_per_1k_output=Decimal(0))
     return replace(model, prices=nothing, length_tiers=(), tier_prices={}, price_as=None)
+
+
+def _times(prices: Prices, factor: Decimal) -> Prices:
+    known = {name: getattr(prices, name) for name in prices.__slots__}
+    return replace(
+        prices, **{name: price * factor for name, price in known.items() if price is not None}
+    )
 
 
 def _exact_sum_of_products(*terms: tuple[int, Decimal]) -> Decimal:

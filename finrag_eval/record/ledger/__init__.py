@@ -9,6 +9,7 @@ One SQLite file, ``ledger.sqlite``, in the sweep's folder (``docs/ledger.md`` de
 - ``plan_rows``    cells, models and queries as rows; ``plan_store`` keeps them
 - ``trial_rows``   outcomes and scores as rows; ``trials`` reads them
 - ``grouped``      group commit; ``writer`` is ``Ledger``
+- ``batch_jobs``   jobs that outlive the session that planned them
 - ``books``        what was spent; ``finding`` which trials have an answer
 - ``reader``       ``LedgerReader``; ``export`` writes all of it as JSON lines
 - ``listing``      one sweep in a line; ``sweeps_folder`` all of them

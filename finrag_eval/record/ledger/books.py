@@ -18,12 +18,19 @@ from finrag_eval.money import exact_sum
 #: What is noted as the error of a call whose session ended before the call was settled.
 NEVER_SETTLED = "NeverSettled"
 
+#: Batch jobs go on when a session ends: what they hold is neither lost nor settled yet.
+_OF_OPEN_JOBS = "SELECT token FROM batch_jobs WHERE state IN ('planned', 'sent')"
+
 #: Attempts of one session that were paid for, and that no outcome or scoring came of. (A session
-#: answers a trial once, and scores it once.)
-_ORPHANS = """
+#: answers a trial once, and scores it once.) What a trial paid before it went into a job that is
+#: not collected yet is told with its outcome.
+_ORPHANS = f"""
     SELECT a.attempt FROM attempts a
     WHERE a.session = :session AND a.trial_key IS NOT NULL AND a.orphan = 0
       AND a.state IN ('kept', 'wasted')
+      AND NOT EXISTS (
+          SELECT 1 FROM attempts b
+          WHERE b.trial_key = a.trial_key AND b.batch IN ({_OF_OPEN_JOBS}))
       AND CASE a.purpose
           WHEN 'judge' THEN NOT EXISTS (
               SELECT 1 FROM outcomes o JOIN scores s ON s.outcome = o.outcome
@@ -113,12 +120,14 @@ def attempt_rows(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
 def close_books(connection: sqlite3.Connection, session: int, now: float) -> None:
     """Settle what a session leaves behind: open calls at their worst case, as wasted.
 
-    Calls that were paid for, and whose answer or scores never came to be written, become orphans:
-    their cost is added to what their trial wasted, whenever the trial is answered.
+    What is in batch jobs that are not collected yet stays open. Calls that were paid for, and
+    whose answer or scores never came to be written, become orphans: their cost is added to what
+    their trial wasted, whenever the trial is answered.
     """
     connection.execute(
         "UPDATE attempts SET state = 'wasted', billed_usd = reserved_usd, settled_at = ?, "
-        "error_type = ?, orphan = trial_key IS NOT NULL WHERE session = ? AND state = 'open'",
+        "error_type = ?, orphan = trial_key IS NOT NULL WHERE session = ? AND state = 'open' "
+        f"AND (batch IS NULL OR batch NOT IN ({_OF_OPEN_JOBS}))",
         (now, NEVER_SETTLED, session),
     )
     connection.execute(

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from finrag_eval.domain import Cell, PromptTexts, Query, QuerySet, TrialRecord
-from finrag_eval.record.ledger import books, finding, plan_store, texts, trials
+from finrag_eval.domain import BatchJob, Cell, PromptTexts, Query, QuerySet, TrialRecord
+from finrag_eval.record.ledger import batch_jobs, books, finding, plan_store, texts, trials
 from finrag_eval.record.ledger.books import AttemptTotal, Spent
 from finrag_eval.record.ledger.connections import ReadOnly
 from finrag_eval.record.ledger.finding import TrialCounts
@@ -140,6 +140,10 @@ class LedgerReader:
     def counts(self) -> TrialCounts:
         """Planned trials, and those whose newest outcome succeeded or failed."""
         return finding.trial_counts(self._connection)
+
+    def batch_jobs(self) -> tuple[BatchJob, ...]:
+        """The batch jobs that are not collected yet, with what is open of each."""
+        return batch_jobs.open_jobs(self._connection)
 
     def cell_of(self, outcome_id: int) -> Cell | None:
         """The cell as it was when that outcome was made: its texts, settings and prices then."""

@@ -46,8 +46,12 @@ TABLES: Sequence[str] = (
         attempt INTEGER PRIMARY KEY, session INTEGER NOT NULL, trial_key TEXT, cell TEXT,
         model_key TEXT NOT NULL, purpose TEXT NOT NULL, reserved_usd TEXT NOT NULL,
         reserved_at REAL NOT NULL, settled_at REAL, billed_usd TEXT, state TEXT NOT NULL,
-        error_type TEXT, orphan INTEGER NOT NULL DEFAULT 0)""",
+        error_type TEXT, orphan INTEGER NOT NULL DEFAULT 0, batch TEXT, carried TEXT)""",
     "CREATE INDEX attempts_orphan ON attempts(trial_key) WHERE orphan = 1",
+    "CREATE INDEX attempts_batch ON attempts(trial_key, batch) WHERE batch IS NOT NULL",
+    """CREATE TABLE batch_jobs (
+        token TEXT PRIMARY KEY, model_key TEXT NOT NULL, planned_at REAL NOT NULL,
+        state TEXT NOT NULL, job_id TEXT) WITHOUT ROWID""",
     """CREATE TABLE outcomes (
         outcome INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL,
         trial_key TEXT NOT NULL, cell TEXT NOT NULL, model_key TEXT, query_id TEXT NOT NULL,

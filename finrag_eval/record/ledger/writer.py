@@ -20,9 +20,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from finrag_eval.domain import Cell, Outcome, Purpose, QuerySet, Score, SweepStatus, Trial
+from finrag_eval.domain import BatchJob, Cell, Outcome, Purpose, QuerySet, Score, SweepStatus, Trial
 from finrag_eval.errors import LedgerUnwritable
-from finrag_eval.record.ledger import books, connections, finding, plan_store, texts, trial_rows
+from finrag_eval.record.ledger import (
+    batch_jobs,
+    books,
+    connections,
+    finding,
+    plan_store,
+    texts,
+    trial_rows,
+)
 from finrag_eval.record.ledger.books import Spent
 from finrag_eval.record.ledger.grouped import GroupWriter
 from finrag_eval.record.ledger.lock import SweepLock
@@ -126,7 +134,8 @@ class Ledger:
         """The number of a new session, which all that follows belongs to.
 
         ``spec`` is the resolved spec as JSON values; ``facts`` are digests, versions, the commit
-        and whatever else shall be known later. Neither may hold secrets.
+        and whatever else shall be known later. Neither may hold secrets. A ``run`` takes over the
+        batch jobs that are not collected yet.
         """
         process = (time.time(), os.getpid(), socket.gethostname())
         row = (kind, *process, texts.strict_json(spec), texts.strict_json(facts))
@@ -198,6 +207,31 @@ class Ledger:
         row = (usd_text(billed_usd), state, texts.column_text(error_type), time.time(), attempt_id)
         self._writer.submit(partial(_settle, row=row))
 
+    def plan_job(self, job: BatchJob) -> BatchJob:
+        """The job with its attempts numbered, once all of it is reserved on disk: now it may go.
+
+        Unlike single calls it outlives the session: later ones have it in ``batch_jobs``.
+        """
+        work = partial(batch_jobs.plan_job, job=job, session=self._current(), now=time.time())
+        return self._writer.run(work, careful=True)
+
+    def note_job(
+        self,
+        token: str,
+        state: Literal["sent", "collected", "dropped"],
+        job_id: str | None = None,
+    ) -> None:
+        """Put down what became of a job; behind all that was written before, does not wait."""
+        self._writer.submit(partial(batch_jobs.note_job, token=token, state=state, job_id=job_id))
+
+    def batch_jobs(self) -> tuple[BatchJob, ...]:
+        """The jobs that are not collected yet, with what is open of each."""
+        return self._writer.run(batch_jobs.open_jobs)
+
+    def batch_job_count(self) -> int:
+        """How many jobs the sweep ever planned."""
+        return self._writer.run(batch_jobs.job_count)
+
     def append_outcome(
         self, outcome: Outcome, on_disk: Callable[[int], None] | None = None
     ) -> None:
@@ -255,13 +289,16 @@ def _unwritable(folder: Path, error: Exception) -> LedgerUnwritable:
 
 
 def _begin_session(connection: sqlite3.Connection, row: tuple[Any, ...]) -> int:
-    return _inserted(
+    session = _inserted(
         connection.execute(
             "INSERT INTO sessions (kind, started_at, pid, host, spec, facts) "
             "VALUES (?, ?, ?, ?, ?, ?)",
             row,
         )
     )
+    if row[0] == "run":
+        batch_jobs.take_over(connection, session)
+    return session
 
 
 def _end_session(
