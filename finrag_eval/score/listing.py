@@ -121,6 +121,9 @@ def _over_words(items: Sequence[str], answer: str) -> Verdict:
                 matched.append(item)
                 del left[place]
                 break
+        else:
+            if holds(normal(answer), normal(item)):  # told in passing, beside another item
+                matched.append(item)
     return _verdict(items, matched, left)
 
 

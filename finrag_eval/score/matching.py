@@ -34,12 +34,13 @@ def contains(query: Query, result: Mapping[str, Any]) -> Verdict | Unscored:
 
     Key strings are the query's own ``key_strings``, else the items of a list, else a short text as
     a whole, else the figures, names and quotations of a long one. "Exxon Mobil (XOM)" is there
-    when either name is; "2022: $5 million" when both parts are.
+    when either name is; "2022: $5 million" when both parts are; a figure when the answer has it,
+    at least as exact as the key is.
     """
     keys = key_strings(query)
     if not keys:
         return Unscored(NO_TEXT)
-    answer = normal(answer_of(result))
+    answer = answer_of(result)
     missing = [key for key in keys if not _holds_key(answer, key)]
     present = [key for key in keys if key not in missing]
     value = len(present) / len(keys)
@@ -73,12 +74,21 @@ def _is_name(text: str, found: re.Match[str]) -> bool:
 def _holds_key(answer: str, key: str) -> bool:
     alias = _ALIAS.match(key.strip())
     if alias and not read(key).quantities:
-        forms = (key, alias["long"], alias["short"])
-        return any(holds(answer, normal(form)) for form in forms)
+        return any(_holds(answer, form) for form in (key, alias["long"], alias["short"]))
     label, colon, rest = key.partition(": ")
-    if colon and rest.strip():
-        return all(holds(answer, normal(part)) for part in (label, rest))
-    return holds(answer, normal(key))
+    parts = (label, rest) if colon and rest.strip() else (key,)
+    return all(_holds(answer, part) for part in parts)
+
+
+def _holds(answer: str, part: str) -> bool:
+    """Whether the answer holds the words, or the figure rounded as the part writes it."""
+    wanted = read(part)
+    if len(wanted.quantities) == 1 and wanted.quantities[0].form != "year":
+        figure = wanted.quantities[0]
+        if not (wanted.text[: figure.start] + wanted.text[figure.end :]).strip(" .\u00a0"):
+            reach = 0.5 * figure.ulp * (1 + 1e-9)
+            return any(abs(one.value - figure.value) <= reach for one in read(answer).quantities)
+    return holds(normal(answer), normal(part))
 
 
 def exact(query: Query, result: Mapping[str, Any]) -> Verdict | Unscored:

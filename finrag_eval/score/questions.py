@@ -22,17 +22,25 @@ _STOP = frozenset(
     }
 )
 #: What a question has computed, and the stems that name it in an answer.
-_OPERATIONS: dict[str, tuple[str, ...]] = {
-    "change": ("chang", "increas", "decreas", "declin", "grew", "grow", "rose", "fell", "drop"),
-    "difference": ("differ", "more", "less", "higher", "lower", "exceed", "greater"),
-    "average": ("averag", "mean"),
-    "sum": ("sum", "total", "combin", "altogether"),
-    "ratio": ("ratio", "percent", "%", "share", "portion", "proportion", "times"),
+_OPERATIONS = {
+    "change": "chang|increas|decreas|declin|grew|grow|rose|fell|drop",
+    "difference": "differ|more|less|higher|lower|exceed|greater",
+    "average": "averag|mean",
+    "sum": "sum|total|combin|altogether",
+    "ratio": "ratio|percent|share|portion|proportion|times",
+    "extreme": "high|low|maxim|minim|larg|small|peak|great|most|least",
 }
 _CHANGE = re.compile(
     r"\b(?:chang|increas|decreas|declin|grow|grew|rose|rise|fell|fall|drop|return|roi\b)", re.I
 )
-_DIFFERENCE = re.compile(r"\b(?:differ|exceed|higher|lower|more than|less than|longer)", re.I)
+_DIFFERENCE = re.compile(
+    r"\b(?:differ|exceed|by how much|how much (?:more|less|higher|lower|larger|greater)"
+    r"|more than|less than|longer)",
+    re.I,
+)
+_EXTREME = re.compile(
+    r"\b(?:(?:high|low|large?|small|great)(?:er|r|est|st)|maximum|minimum|peak)\b", re.I
+)
 _AVERAGE = re.compile(r"\b(?:average|mean)\b", re.I)
 _SUM = re.compile(r"\b(?:sum of|total of|combined|altogether)\b", re.I)
 _SHARE = re.compile(
@@ -55,6 +63,10 @@ _ASKS_LOSS = re.compile(
 _ASKS_YEAR = re.compile(
     r"\b(?:which|what) (?:\w+ )?years?\b|\bwhen\b|\byear (?:with|of|in)\b", re.I
 )
+_SPAN = re.compile(
+    r"\b(?P<first>(?:19|20)[0-9]{2})(?:[-–]|,? (?:and|to|through|until) )"
+    r"(?:fiscal (?:year )?|FY ?)?(?P<last>(?:19|20)[0-9]{2})\b"
+)
 _SHORT_YEAR = re.compile(r"\bFY ?'?([0-9]{2})\b(?![0-9])|\bF([0-9]{2})\b(?![0-9])")
 _NAME = re.compile(r"\b[A-Z][A-Za-z0-9&.-]*[A-Za-z0-9]\b")
 _NOT_NAMES = frozenset(
@@ -73,7 +85,7 @@ class Question:
     """What the words of a question say about the number that answers it."""
 
     words: frozenset[str]
-    operation: tuple[str, ...]
+    operation: re.Pattern[str] | None
     years: frozenset[int]
     quantities: tuple[Quantity, ...]
     scales: frozenset[float]
@@ -97,7 +109,7 @@ def question(text: str) -> Question:
     return Question(
         words=content_words(reading.text),
         operation=_operation(text, is_change, is_difference),
-        years=years_in(reading.text),
+        years=_asked_years(reading.text),
         quantities=reading.quantities,
         scales=declared_scales(text),
         names=frozenset(name.lower() for name in _NAME.findall(text)) - _NOT_NAMES,
@@ -127,16 +139,27 @@ def years_in(text: str) -> frozenset[int]:
     return frozenset(years)
 
 
-def _operation(text: str, is_change: bool, is_difference: bool) -> tuple[str, ...]:
-    stems: tuple[str, ...] = ()
-    if is_change:
-        stems += _OPERATIONS["change"]
-    if is_difference:
-        stems += _OPERATIONS["difference"]
-    if _AVERAGE.search(text):
-        stems += _OPERATIONS["average"]
-    if _SUM.search(text):
-        stems += _OPERATIONS["sum"]
-    if not is_change and _SHARE.search(text):
-        stems += _OPERATIONS["ratio"]
-    return stems
+def _asked_years(text: str) -> frozenset[int]:
+    """Every year that the question names, and those within a span ("between 2017 and 2020")."""
+    years = set(years_in(text))
+    for span in _SPAN.finditer(text):
+        first, last = int(span["first"]), int(span["last"])
+        if first < last <= first + 30:
+            years.update(range(first, last + 1))
+    return frozenset(years)
+
+
+def _operation(text: str, is_change: bool, is_difference: bool) -> re.Pattern[str] | None:
+    """What an answer's statement holds when it names the computation that was asked for."""
+    asked = {
+        "change": is_change,
+        "difference": is_difference,
+        "extreme": _EXTREME.search(text) is not None,
+        "average": _AVERAGE.search(text) is not None,
+        "sum": _SUM.search(text) is not None,
+        "ratio": not is_change and _SHARE.search(text) is not None,
+    }
+    stems = "|".join(_OPERATIONS[name] for name, is_asked in asked.items() if is_asked)
+    if not stems:
+        return None
+    return re.compile(rf"\b(?:{stems}){'|%' if asked['ratio'] else ''}", re.IGNORECASE)

@@ -143,7 +143,12 @@ def reference(query: Query, fallback: float | None = None) -> Reference | str:
         tolerance = max([LEAST_TOLERANCE, *map(_written_precision, consistent)])
     targets = [_main_target(value, query, asked, tolerance)]
     targets += [_alternative(other, query, asked, tolerance) for other in query.alt_values]
-    targets += [_target_of(quantity, tolerance) for quantity in consistent]
+    targets += [
+        _main_target(quantity.value, query, asked, tolerance)
+        if quantity.is_bare
+        else _target_of(quantity, tolerance)
+        for quantity in consistent
+    ]
     return Reference(targets=tuple(targets), tolerance=tolerance)
 
 

@@ -27,6 +27,11 @@ _BASE = re.compile(
     re.IGNORECASE,
 )
 _BASE_WORDS = ("from", "ompared", "ersus", "vs", "gainst", "than", "elative", "ffset")
+_STEP = re.compile(
+    r"\b(?:by|difference(?: of| is| was)?|change of|minus[^.;\n]{0,30}:)"
+    r"(?: (?:about|approximately|roughly|nearly|some))? ?$",
+    re.IGNORECASE,
+)
 _LEVEL = re.compile(r"\b(?:to|at|reached|reaching|totall?ed|totall?ing)(?: about| nearly)? $", re.I)
 _OPERATOR_BEFORE = re.compile(r"(?:[/×*÷+]|[ \u00a0)][-–])[ \u00a0]?\(?$")
 _OPERATOR_AFTER = re.compile(r"[ \u00a0]?\)?(?:[ \u00a0]?[/×*÷+]|[ \u00a0][-–])[ \u00a0]?\(?[$\d]")
@@ -45,22 +50,29 @@ _CLAUSE_END = re.compile(
     r"[,;|\n]| (?:and|while|whereas|but|versus|vs\.?|compared|against|on|from|offset) "
 )
 
+#: Names that share so many first letters are one: "Amazon" and "Amazon.com".
+_STEM = 5
 #: Of the words between two figures, those that still belong to the second after an "of".
 _WORDS_LEFT = 4
 
 
-def answering(figures: Figures, reading: Reading, asked: Question) -> Figures:
-    """The figures that the answer gives as its answer; at least one of those that enter."""
+def answering(
+    figures: Figures, reading: Reading, asked: Question, tickers: Sequence[str] = ()
+) -> Figures:
+    """The figure that the answer gives as its answer; ``tickers`` name the asked companies, too."""
     if asked.years:
         years = years_by_figure(reading)
         figures = _keep(figures, lambda figure: _is_of(figure, years, asked.years))
-    if asked.names and len(figures) > 1:
-        others = _other_names(reading.text, asked.names)
+    names = asked.names | {ticker.lower() for ticker in tickers}
+    if names and len(figures) > 1:
+        others = _other_names(reading.text, names)
         figures = _keep(figures, lambda figure: not _is_of_another(figure, reading.text, others))
     figures = _keep(figures, lambda figure: not _is_operand(figure, reading))
     figures = _keep(figures, lambda figure: not _is_base(figure, reading, asked))
     if len(figures) > 1:
         figures = _of_the_statement(figures, reading, asked)
+    if asked.asks_change or asked.asks_difference:
+        figures = _keep(figures, lambda figure: _is_step(figure, reading.text))
     if len(figures) > 1:
         figures = _of_the_clause(figures, reading, asked)
     results = [figure for figure in figures if _is_result(figure, reading)]
@@ -143,9 +155,18 @@ def _other_names(text: str, asked: frozenset[str]) -> list[tuple[int, bool]]:
     if not any(name in text.lower() for name in asked):
         return []
     return [
-        (found.end(), asked.isdisjoint(_NAME_WORD.findall(found.group().lower())))
+        (found.end(), not _is_named(asked, _NAME_WORD.findall(found.group().lower())))
         for found in _OTHER_NAME.finditer(text)
     ]
+
+
+def _is_named(asked: frozenset[str], words: Sequence[str]) -> bool:
+    """Whether one of the words is a name that was asked about, or the beginning of one."""
+    return any(
+        word == name or (min(len(word), len(name)) >= _STEM and word[:_STEM] == name[:_STEM])
+        for word in words
+        for name in asked
+    )
 
 
 def _is_of_another(figure: Quantity, text: str, names: list[tuple[int, bool]]) -> bool:
@@ -170,6 +191,11 @@ def _is_base(figure: Quantity, reading: Reading, asked: Question) -> bool:
     return (asked.asks_change or asked.asks_difference) and _LEVEL.search(before) is not None
 
 
+def _is_step(figure: Quantity, text: str) -> bool:
+    """Whether the figure is said to be how far two others lie apart: "by $5 million"."""
+    return _STEP.search(text, max(0, figure.start - 40), figure.start) is not None
+
+
 def _is_result(figure: Quantity, reading: Reading) -> bool:
     return _RESULT.search(reading.text[max(0, figure.start - 16) : figure.start]) is not None
 
@@ -188,7 +214,7 @@ def _of_the_statement(figures: Figures, reading: Reading, asked: Question) -> Fi
     texts = {start: _statement_text(reading.text, start) for start in statements}
     starts = list(statements)
     if asked.operation:
-        named = [s for s in starts if any(stem in texts[s].lower() for stem in asked.operation)]
+        named = [start for start in starts if asked.operation.search(texts[start])]
         starts = named or starts
     shared = {start: len(content_words(texts[start]) & asked.words) for start in starts}
     least = max(shared.values()) / 2
@@ -242,7 +268,6 @@ def _clause_fit(figure: Quantity, reading: Reading, asked: Question) -> float:
 
 def _fit(text: str, asked: Question) -> float:
     words = content_words(text)
-    lowered = text.lower()
-    computed = any(stem in lowered for stem in asked.operation)
+    computed = asked.operation is not None and asked.operation.search(text) is not None
     shared = len(words & asked.words)
     return shared + 2 * computed - 0.05 * len(words - asked.words) if shared or computed else 0.0
