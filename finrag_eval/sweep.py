@@ -17,9 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from finrag_eval.domain import Cell, Outcome, Trial
+from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.execute.budget import Budget
@@ -39,6 +39,9 @@ from finrag_eval.score.scorers import build_scorers
 from finrag_eval.scoring import Scoring
 from finrag_eval.spec.sweeps import Asked
 from finrag_eval.stopping import StopAtOnce, stops_on_signals
+
+if TYPE_CHECKING:
+    from finrag_eval.costs.caps import Cap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,7 @@ def run_sweep(asked: Asked, options: RunOptions, watch: Watch) -> SweepResult:
     job = job_of(asked)
     folder = None if options.fresh else unfinished_sweep(options.output_dir, job.spec.name)
     uri = check_ground(job, options, resumed=folder is not None, watch=watch)
+    caps = period_caps(job, options, folder)
     redact = frozenset(job.spec.redact)
     if folder is not None:
         watch.notice(f"going on with {folder.name}, which did not finish (--fresh starts anew)")
@@ -112,7 +116,7 @@ def run_sweep(asked: Asked, options: RunOptions, watch: Watch) -> SweepResult:
         folder = options.output_dir / sweep_id
         ledger = Ledger.create(folder, sweep_id=sweep_id, name=job.spec.name, redact=redact)
     with ledger:
-        return _Session(job, ledger, options, watch, uri).result()
+        return _Session(job, ledger, options, watch, uri, caps).result()
 
 
 def resume_sweep(
@@ -128,8 +132,9 @@ def resume_sweep(
     with LedgerReader.open(folder) as reader:
         job = job_of_ledger(reader, max_usd=max_usd, concurrency=concurrency)
     uri = check_ground(job, options, resumed=True, watch=watch)
+    caps = period_caps(job, options, folder)
     with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
-        return _Session(job, ledger, options, watch, uri).result()
+        return _Session(job, ledger, options, watch, uri, caps).result()
 
 
 def unfinished_sweep(output_dir: Path, name: str) -> Path | None:
@@ -162,6 +167,23 @@ def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Wa
     return uri
 
 
+def period_caps(job: SweepJob, options: RunOptions, folder: Path | None) -> list[Cap]:
+    """What the budgets of ``--budget-file`` leave to this sweep; none without a file."""
+    if options.budget_file is None:
+        return []
+    from finrag_eval.costs.caps import budget_caps
+
+    return budget_caps(
+        options.budget_file,
+        job.spec,
+        job.models,
+        tracking_uri=resolve_tracking_uri(options.tracking_uri),
+        now=utc_now(),
+        output_dir=options.output_dir,
+        sweep_id=None if folder is None else folder.name,
+    )
+
+
 def scorer_problems(job: SweepJob) -> list[Problem]:
     """What is wrong with scorers of the user's own: modules, functions, rubrics."""
     try:
@@ -186,15 +208,31 @@ class _Session:
     """One session of a sweep, from its open ledger to its summary."""
 
     def __init__(
-        self, job: SweepJob, ledger: Ledger, options: RunOptions, watch: Watch, uri: str | None
+        self,
+        job: SweepJob,
+        ledger: Ledger,
+        options: RunOptions,
+        watch: Watch,
+        uri: str | None,
+        caps: Sequence[Cap],
     ) -> None:
         self._job, self._ledger, self._options, self._watch = job, ledger, options, watch
         self._uri = uri
         self._folder = ledger.folder
         self._scoring = Scoring(job, ledger)
-        self._caps = job.spec.budget
+        self._budget = self._lowered_budget(caps)
         self._recorder: RecorderHandle | None = None
         self._gate: Gate | None = None
+
+    def _lowered_budget(self, caps: Sequence[Cap]) -> BudgetSpec:
+        """The spec's budget, and no more than the periods of a budget file leave."""
+        if not caps:
+            return self._job.spec.budget
+        from finrag_eval.costs.caps import lowered
+
+        for cap in caps:
+            self._watch.notice(str(cap))
+        return lowered(self._job.spec.budget, caps, spent=self._ledger.spent())
 
     def result(self) -> SweepResult:
         """Do all that is left to do, and say what it came to."""
@@ -324,7 +362,7 @@ class _Session:
         spec, spent = self._job.spec, self._ledger.spent()
         return {
             "budget": Budget(
-                self._caps,
+                self._budget,
                 spent=spent.total,
                 spent_per_model=spent.per_model,
                 spent_per_cell=spent.per_cell,
@@ -354,7 +392,7 @@ class _Session:
             done=finished,
             total=planned,
             snapshot=gate.snapshot(),
-            max_usd=self._job.spec.budget.max_usd,
+            max_usd=self._budget.max_usd,
         )
 
     def _ledger_id(self) -> str:
