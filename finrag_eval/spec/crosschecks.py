@@ -269,23 +269,40 @@ def _limits(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
             yield written.problem(("limits", key), "limits nothing", "write rpm, tpm or both")
 
 
+#: Keys of ``execution`` that belong to one backend or mode: switch, word, and whether it needs
+#: them.
+_OF_ONE_WAY = {
+    "s3_uri": ("mode", "bedrock_batch", True),
+    "role_arn": ("mode", "bedrock_batch", True),
+    "min_records": ("mode", "bedrock_batch", False),
+    "max_records": ("mode", "bedrock_batch", False),
+    "job_hours": ("mode", "bedrock_batch", False),
+    "poll_s": ("mode", "bedrock_batch", False),
+    "address": ("backend", "dask", True),
+}
+
+
 def _execution(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
     execution = content.get("execution", {})
-    needs = {
-        "s3_uri": ("mode", "bedrock_batch"),
-        "role_arn": ("mode", "bedrock_batch"),
-        "address": ("backend", "dask"),
-    }
-    for key, (switch, word) in needs.items():
+    for key, (switch, word, is_needed) in _OF_ONE_WAY.items():
         if switch not in execution:
             continue
-        if execution[switch] == word and not written.has(("execution", key)):
+        if execution[switch] == word and is_needed and not written.has(("execution", key)):
             message = f"{switch} {word} needs {key}"
             yield written.problem(("execution", switch), message, f"write '{key}: ...' beside it")
         elif execution[switch] != word and key in execution:
             message = f"{key} is for {switch} {word} alone"
             fix = f"take it out, or write '{switch}: {word}'"
             yield written.problem(("execution", key), message, fix)
+    target = content.get("target", BUILT_IN_TARGET)
+    if execution.get("mode") == "bedrock_batch" and target != BUILT_IN_TARGET:
+        message = f"batch jobs hold the prompts of the built-in pipeline, not of {target}"
+        fix = f"write 'target: {BUILT_IN_TARGET}', or 'mode: on_demand'"
+        yield written.problem(("execution", "mode"), message, fix)
+    fewest, most = execution.get("min_records"), execution.get("max_records")
+    if fewest is not None and most is not None and fewest > most:
+        message = f"a job needs {fewest} records and may have {most}"
+        yield written.problem(("execution", "min_records"), message, "write at most max_records")
     attempt, trial = execution.get("attempt_timeout_s"), execution.get("timeout_s")
     if attempt is not None and trial is not None and attempt > trial:
         message = f"an attempt may take {attempt:g} s, but the whole trial only {trial:g} s"

@@ -224,6 +224,26 @@ EXECUTION = Section(
             ),
             doc="the role that batch jobs run as",
         ),
+        Field(
+            name="min_records",
+            shape=whole(),
+            doc="records that a batch job needs at least: the account's quota (100)",
+        ),
+        Field(
+            name="max_records",
+            shape=whole(),
+            doc="records that a batch job may have: the account's quota (50,000)",
+        ),
+        Field(
+            name="job_hours",
+            shape=whole(24, 168),
+            doc="hours that a batch job may take (24)",
+        ),
+        Field(
+            name="poll_s",
+            shape=Number(above=0),
+            doc="seconds between two looks at batch jobs (60)",
+        ),
     ),
     what="key of execution",
 )

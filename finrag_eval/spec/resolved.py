@@ -26,7 +26,15 @@ from finrag_eval.domain import (
 from finrag_eval.spec.fields import EMBEDDED
 from finrag_eval.spec.sweep_shapes import share_of
 
-_BACKEND_SETTINGS = ("address", "s3_uri", "role_arn")
+_BACKEND_SETTINGS = (
+    "address",
+    "s3_uri",
+    "role_arn",
+    "min_records",
+    "max_records",
+    "job_hours",
+    "poll_s",
+)
 
 
 def spec_from_resolved(resolved: Mapping[str, Any]) -> SweepSpec:

@@ -118,7 +118,8 @@ def test_paths_that_are_typed_are_relative_to_the_working_directory(
             "execution.concurency=4",
             "--set execution.concurency: execution.concurency: there is no key of execution "
             "'concurency'; did you mean 'concurrency'? known: address, attempt_timeout_s, "
-            "backend, concurrency, grace_s, max_attempts, mode, role_arn, s3_uri, timeout_s",
+            "backend, concurrency, grace_s, job_hours, max_attempts, max_records, min_records, "
+            "mode, poll_s, role_arn, s3_uri, timeout_s",
         ),
         ("name=", "--set name: name: is empty; write text"),
     ],

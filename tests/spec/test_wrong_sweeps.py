@@ -210,6 +210,44 @@ def test_batch_mode_is_for_bedrock_models_with_bucket_and_role(problems: Problem
     ]
 
 
+BATCH = "mode: bedrock_batch, s3_uri: s3://b/p, role_arn: arn:aws:iam::111122223333:role/r"
+
+
+@pytest.mark.parametrize(
+    ("execution", "told"),
+    [
+        (
+            f"{{{BATCH}, min_records: 10, max_records: 5}}",
+            "execution.min_records: a job needs 10 records and may have 5; "
+            "write at most max_records",
+        ),
+        (
+            f"{{{BATCH}, job_hours: 12}}",
+            "execution.job_hours: 12 is impossible; write a whole number at least 24 "
+            "and at most 168",
+        ),
+        (
+            "{min_records: 10}",
+            "execution.min_records: min_records is for mode bedrock_batch alone; "
+            "take it out, or write 'mode: bedrock_batch'",
+        ),
+    ],
+)
+def test_keys_of_batch_jobs_are_checked(problems: Problems, execution: str, told: str) -> None:
+    found = problems(models="models: [dear]", execution=f"execution: {execution}")
+    assert found == [f"sweep.yaml:6: {told}"]
+
+
+def test_a_target_of_ones_own_has_no_batch_jobs(problems: Problems) -> None:
+    found = problems(
+        models="models: [dear]", execution=f"execution: {{{BATCH}}}", target="target: json:dumps"
+    )
+    assert (
+        "sweep.yaml:6: execution.mode: batch jobs hold the prompts of the built-in pipeline, not "
+        "of json:dumps; write 'target: finrag', or 'mode: on_demand'"
+    ) in found
+
+
 def test_a_provider_that_cannot_be_asked_is_refused(problems: Problems, folder: object) -> None:
     from pathlib import Path
 
