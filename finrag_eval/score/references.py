@@ -20,6 +20,9 @@ Kind = Literal["money", "relative", "number", "scaled", "face", "year"]
 
 LEAST_TOLERANCE = 0.005
 
+#: An expected answer with more words than these beside its figure is a text, not a number.
+_FEW_WORDS = 3
+
 _MONEY_UNIT = re.compile(r"usd|eur|gbp|jpy|chf|cny|cad|aud|inr|krw|\$|€|£|¥|dollar|euro|pound|yen")
 _SCALE_UNIT = re.compile(r"(thousand|million|billion|trillion|\bmn\b|\bbn\b|\bm\b|\bk\b)")
 _PERCENT_UNITS = frozenset(
@@ -128,9 +131,11 @@ def reference(query: Query, fallback: float | None = None) -> Reference | str:
     printed = _printed(query)
     value = query.expected_value
     if value is None:
-        if len(printed) != 1 or query.answer_type in ("list", "boolean") or query.should_refuse:
+        alone = _printed_alone(query, printed)
+        if alone is None or query.answer_type in ("list", "boolean") or query.should_refuse:
             return "the query has no numeric reference"
-        return _printed_alone(printed[0], given)
+        reach = max(LEAST_TOLERANCE, _written_precision(alone)) if given is None else given
+        return Reference(targets=(_target_of(alone, reach),), tolerance=reach)
     if not math.isfinite(value):
         return "the query's expected_value is not a finite number"
     if asked.asks_year and value == int(value) and 1900 <= value <= 2100:
@@ -161,10 +166,13 @@ def _printed(query: Query) -> list[Quantity]:
     return figures or list(found)
 
 
-def _printed_alone(quantity: Quantity, given: float | None) -> Reference:
-    """The reference of a query that has its number in the expected answer only."""
-    tolerance = given if given is not None else max(LEAST_TOLERANCE, _written_precision(quantity))
-    return Reference(targets=(_target_of(quantity, tolerance),), tolerance=tolerance)
+def _printed_alone(query: Query, printed: list[Quantity]) -> Quantity | None:
+    """The one figure that the expected answer consists of, but for a few words; else None."""
+    if len(printed) != 1 or printed[0].form == "year" or not isinstance(query.expected_answer, str):
+        return None
+    text = read(query.expected_answer).text
+    rest = f"{text[: printed[0].start]} {text[printed[0].end :]}"
+    return printed[0] if len(re.findall(r"\w+", rest)) <= _FEW_WORDS else None
 
 
 def _written_precision(quantity: Quantity) -> float:

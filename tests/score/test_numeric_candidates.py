@@ -47,6 +47,38 @@ AVERAGE = Query(
     tolerance=0.01,
 )
 
+DIFFERENCE = Query(
+    id="d",
+    query="What was the difference between Amazon.com's total revenue and NVIDIA's in FY2022?",
+    expected_answer="$487,069 million",
+    expected_value=487_069_000_000.0,
+    unit="USD",
+    tickers=("AMZN", "NVDA"),
+)
+HIGHEST = Query(
+    id="h",
+    query="What were the highest annual net earnings that Meta reported between 2020 and 2023?",
+    expected_value=39_370_000_000.0,
+    unit="USD",
+    tickers=("META",),
+)
+LARGER = Query(
+    id="l",
+    query="Of GOOGL and MSFT, which reported the higher total assets for fiscal 2023, and what "
+    "was the amount?",
+    expected_value=411_976_000_000.0,
+    unit="USD",
+    tickers=("GOOGL", "MSFT"),
+)
+TIMES = Query(
+    id="t",
+    query="How many times as large as MSFT's total revenue was AAPL's in fiscal year 2018?",
+    expected_answer="2.41",
+    expected_value=2.406624,
+    unit="ratio",
+    tickers=("MSFT", "AAPL"),
+)
+
 
 @pytest.mark.parametrize(
     ("query", "answer", "expected"),
@@ -107,6 +139,35 @@ AVERAGE = Query(
             "USD 286,556 million",
         ),
         (
+            DIFFERENCE,
+            "- AMZN FY2022 revenue: $513,983 million\n- NVDA FY2022 revenue: $26,914 million\n"
+            "- AMZN minus NVDA FY2022 revenue: $487,069 million\n\nAmazon (AMZN) had the higher "
+            "revenue in FY2022, by $487,069 million: $513,983 million against $26,914 million of "
+            "NVIDIA (NVDA).",
+            "$487,069 million",
+        ),
+        (
+            HIGHEST,
+            "- META FY2020 net income: $29,146 million\n- META FY2021 net income: $39,370 million\n"
+            "- META FY2022 net income: $23,200 million\n\nThe highest net income of Meta in FY2020 "
+            "to FY2023 was $39,370 million, in FY2021.",
+            "$39,370 million",
+        ),
+        (
+            LARGER,
+            "- GOOGL FY2023 total assets: $402,392 million\n- MSFT FY2023 total assets: $411,976 "
+            "million\n\nMicrosoft (MSFT) had the higher total assets in FY2023: $411,976 million, "
+            "against $402,392 million of Alphabet (GOOGL).",
+            "$411,976 million",
+        ),
+        (
+            TIMES,
+            "- MSFT FY2018 revenue: $110,360 million\n- AAPL FY2018 revenue: $265,595 million\n\n"
+            "Apple (AAPL) had the higher revenue in FY2018, 2.41 times as much: $265,595 million "
+            "against $110,360 million of Microsoft (MSFT).",
+            "2.41 times",
+        ),
+        (
             AVERAGE,
             "Net income was $53,294 thousand in 2019 and $61,431 thousand in 2018; the average "
             "is $57,362.5 thousand.",
@@ -153,6 +214,20 @@ def test_a_number_in_the_expected_answer_is_a_reference() -> None:
     wrong = numeric(query, {"answer": "$497 thousand"})
     assert isinstance(wrong, Verdict)
     assert wrong.value == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "See the statements of February 27, 2009, and Note 18: Taxes.",
+        "2009",
+        "Sales of $1.6 billion increased by 3.2%.",
+        "Growth was driven by the purchase of Momenta for $6.1 billion.",
+    ],
+)
+def test_a_text_that_holds_numbers_is_no_numeric_reference(text: str) -> None:
+    query = Query(id="q", query="How is revenue described?", expected_answer=text)
+    assert numeric(query, {"answer": "2008"}) == Unscored("the query has no numeric reference")
 
 
 def test_the_default_tolerance_is_the_precision_of_the_expected_answer() -> None:
