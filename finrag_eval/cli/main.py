@@ -32,6 +32,7 @@ _TEACHING = """Evaluate LLM question answering over SEC filings, sweep by sweep.
 
 First steps, offline and free:
 
+\b
   finrag-eval run sweeps/quickstart.yaml     a whole sweep
   finrag-eval ui                             look at it in MLflow
   finrag-eval query -q "What was Apple's revenue in 2020?" -m rehearsal_kpi
@@ -43,7 +44,6 @@ If it stops, the same `run` goes on where it was; nothing is paid twice.
 app = typer.Typer(
     name="finrag-eval",
     help=_TEACHING,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -75,7 +75,7 @@ for _verb in _VERBS:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code of the contract, section 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         result = app(given, standalone_mode=False, prog_name="finrag-eval")
     except typer.Exit as stop:
