@@ -19,8 +19,8 @@ from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep
 from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
 from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
 from finrag_eval.scoring import Scoring
+from finrag_eval.session import SweepResult, Watch
 from finrag_eval.spec.sweeps import read_scorers
-from finrag_eval.sweep import SweepResult, Watch
 from finrag_eval.wrap_up import exit_code, wrap_up, write_files
 
 _ENDED = ("completed", "partial", "budget_stopped", "interrupted", "failed")

@@ -15,7 +15,7 @@ import typer
 from finrag_eval.cli.options import Format
 
 if TYPE_CHECKING:
-    from finrag_eval.sweep import Progress, SweepResult
+    from finrag_eval.session import Progress, SweepResult
 
 
 class Watch:

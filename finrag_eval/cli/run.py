@@ -71,8 +71,9 @@ def run(
     """
     from finrag_eval.cli.display import Watch, show_result
     from finrag_eval.job import known_prompts
+    from finrag_eval.session import RunOptions
     from finrag_eval.spec.sweeps import read_everything
-    from finrag_eval.sweep import RunOptions, run_sweep
+    from finrag_eval.sweep import run_sweep
 
     asked = read_everything(
         sweep,
@@ -131,7 +132,8 @@ def resume(
     from decimal import Decimal
 
     from finrag_eval.cli.display import Watch, show_result
-    from finrag_eval.sweep import RunOptions, resume_sweep
+    from finrag_eval.session import RunOptions
+    from finrag_eval.sweep import resume_sweep
 
     result = resume_sweep(
         sweep_id,

@@ -1,0 +1,82 @@
+"""Can this sweep start? Everything that can be known to be wrong before the first call.
+
+Enters: a job and how it is to be run. Leaves: the store to record in, or InvalidInput with every
+problem at once. Nothing is sent and nothing is written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.job import BUILT_IN_TARGET, SweepJob
+from finrag_eval.provenance import utc_now
+from finrag_eval.record.ground import tracking_problems
+from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
+from finrag_eval.score.scorers import build_scorers
+from finrag_eval.session import RunOptions, Watch
+
+if TYPE_CHECKING:
+    from finrag_eval.costs.caps import Cap
+
+
+def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Watch) -> str | None:
+    """The store to record in, None for none; raises InvalidInput with all that forbids to start."""
+    problems = [*scorer_problems(job), *credential_problems(job)]
+    uri: str | None = None
+    if options.tracking:
+        uri = resolve_tracking_uri(options.tracking_uri)
+        more, away = tracking_problems(
+            uri,
+            experiment=job.spec.experiment,
+            tracking=job.spec.tracking,
+            resumed=resumed,
+            results_folder=options.output_dir,
+        )
+        problems += more
+        if away is not None:
+            watch.notice(
+                f"the tracking store {mask_uri(uri)} is away ({away}); answers go into the "
+                "ledger, and recording is tried again"
+            )
+    if problems:
+        raise InvalidInput(problems)
+    return uri
+
+
+def period_caps(job: SweepJob, options: RunOptions, folder: Path | None) -> list[Cap]:
+    """What the budgets of ``--budget-file`` leave to this sweep; none without a file."""
+    if options.budget_file is None:
+        return []
+    from finrag_eval.costs.caps import budget_caps
+
+    return budget_caps(
+        options.budget_file,
+        job.spec,
+        job.models,
+        tracking_uri=resolve_tracking_uri(options.tracking_uri),
+        now=utc_now(),
+        output_dir=options.output_dir,
+        sweep_id=None if folder is None else folder.name,
+    )
+
+
+def scorer_problems(job: SweepJob) -> list[Problem]:
+    """What is wrong with scorers of the user's own: modules, functions, rubrics."""
+    try:
+        build_scorers(job.spec.scorers)
+    except InvalidInput as error:
+        return list(error.problems)
+    return []
+
+
+def credential_problems(job: SweepJob) -> list[Problem]:
+    """What is missing to call the sweep's Bedrock models; nothing is sent to find out."""
+    models = [model for model in job.models.values() if model.provider == "bedrock"]
+    if not models or job.spec.target != BUILT_IN_TARGET:
+        return []
+    from finrag_eval.synthesis_pipeline.bedrock import credentials_problem
+
+    found = (credentials_problem(model) for model in models)
+    return list(dict.fromkeys(problem for problem in found if problem is not None))

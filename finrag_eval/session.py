@@ -1,0 +1,330 @@
+"""One session of a sweep: from its open ledger to its summary.
+
+Enters: a job and a ledger. Leaves: a ``SweepResult``. Answers, scores, judges, then wraps up; what
+is on disk at any moment is enough to go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import blake2b
+from importlib import import_module
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Protocol
+
+from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
+from finrag_eval.ending import Ending, ending_of
+from finrag_eval.execute.budget import Budget
+from finrag_eval.execute.fanout import fan_out
+from finrag_eval.execute.gate import Gate
+from finrag_eval.execute.snapshots import Snapshot
+from finrag_eval.job import SweepJob, target_builder
+from finrag_eval.judging import judge_answers
+from finrag_eval.provenance import git_state, package_versions
+from finrag_eval.record.ledger import Ledger, LedgerReader
+from finrag_eval.record.recording import RecorderHandle
+from finrag_eval.record.store_uri import mask_uri
+from finrag_eval.results import write_spec
+from finrag_eval.reuse import reusable_outcomes
+from finrag_eval.scoring import Scoring
+from finrag_eval.stopping import StopAtOnce, stops_on_signals
+
+if TYPE_CHECKING:
+    from finrag_eval.costs.caps import Cap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a sweep is run, beside what its spec says."""
+
+    output_dir: Path = Path("sweep_results")
+    tracking_uri: str | None = None
+    tracking: bool = True
+    fresh: bool = False
+    retry_failed: bool = False
+    budget_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepResult:
+    """A sweep's end: its summary, the exit code of the contract, and the folder of its files."""
+
+    summary: Mapping[str, Any]
+    exit_code: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a running sweep is; ``done`` counts what earlier sessions did, too."""
+
+    done: int
+    total: int
+    snapshot: Snapshot
+    max_usd: Decimal | None
+
+    def line(self) -> str:
+        """The state beside a progress bar: failures, calls in flight, money, waits."""
+        now = self.snapshot
+        money = f"${now.spent_usd:.4f}" + (f" of ${self.max_usd}" if self.max_usd else "")
+        parts = [f"{now.failed} failed"] if now.failed else []
+        parts += [f"{now.in_flight} in flight", money]
+        if waiting := now.held - now.in_flight:
+            parts.append(f"{waiting} waiting")
+        if now.set_aside:
+            parts.append(f"{now.set_aside} set aside")
+        return ", ".join(parts)
+
+
+class Watch(Protocol):
+    """Who looks on: a terminal, a log, or nobody."""
+
+    def notice(self, line: str) -> None: ...
+    def start(self, what: str, *, total: int, done: int, unit: str = "trial") -> None: ...
+    def progress(self, now: Progress) -> None: ...
+    def advance(self, done: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Session:
+    """A session; ``caps`` are what budgets over time leave to it."""
+
+    def __init__(
+        self,
+        job: SweepJob,
+        ledger: Ledger,
+        options: RunOptions,
+        watch: Watch,
+        uri: str | None,
+        caps: Sequence[Cap],
+    ) -> None:
+        self._job, self._ledger, self._options, self._watch = job, ledger, options, watch
+        self._uri = uri
+        self._folder = ledger.folder
+        self._scoring = Scoring(job, ledger)
+        self._budget = self._lowered_budget(caps)
+        self._recorder: RecorderHandle | None = None
+        self._gate: Gate | None = None
+
+    def _lowered_budget(self, caps: Sequence[Cap]) -> BudgetSpec:
+        """The spec's budget, and no more than the periods of a budget file leave."""
+        if not caps:
+            return self._job.spec.budget
+        from finrag_eval.costs.caps import lowered
+
+        for cap in caps:
+            self._watch.notice(str(cap))
+        return lowered(self._job.spec.budget, caps, spent=self._ledger.spent())
+
+    def result(self) -> SweepResult:
+        """Do all that is left to do, and say what it came to."""
+        job, ledger = self._job, self._ledger
+        write_spec(self._folder, job.spec.resolved)
+        ledger.begin_session(job.spec.resolved, self._facts())
+        planned = ledger.store_plan(
+            cells=job.plan.cells, query_set=job.plan.query_set, trials=job.plan.trials()
+        )
+        if self._uri is not None:
+            self._recorder = RecorderHandle.start(
+                self._folder, uri=self._uri, on_notice=self._watch.notice
+            )
+        Thread(target=_import_for_the_end, name="imports", daemon=True).start()
+        try:
+            with stops_on_signals(self._stop, self._watch.notice) as stopping:
+                self._answer(planned)
+                ending = ending_of(
+                    self._gate, self._ledger.failure, stopping, failed=self._failed()
+                )
+                return self._wrapped_up(ending)
+        finally:
+            if self._recorder is not None:
+                self._recorder.close()
+
+    def _answer(self, planned: int) -> None:
+        """Answer, score and judge all that is left; a second signal ends that at once."""
+        try:
+            self._answer_all(planned)
+            self._judge_all()
+        except StopAtOnce:
+            self._watch.notice("stopping at once; every answer so far is in the ledger")
+        finally:
+            self._watch.close()
+        if self._ledger.failure is None:
+            self._ledger.flush()
+
+    def _wrapped_up(self, ending: Ending) -> SweepResult:
+        """Write every file and bring the store level; a second signal leaves that for later."""
+        from finrag_eval.wrap_up import wrap_up
+
+        try:
+            summary, exit_code = wrap_up(
+                self._job, self._folder, ending, recorder=self._recorder, watch=self._watch
+            )
+        except StopAtOnce:
+            raise KeyboardInterrupt from None
+        # Last of all: a sweep that dies before this is gone on with, and pays for nothing.
+        self._ledger.end_session(ending.status, exit_code, ended_at=ending.ended_at)
+        return SweepResult(summary=summary, exit_code=exit_code, folder=self._folder)
+
+    def _answer_all(self, planned: int) -> None:
+        self._scoring.catch_up()
+        done = self._take_over(self._done_before())
+        self._gate = gate = self._open_gate(done)
+        on_disk: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+        self._watch.start(self._job.spec.name, total=planned, done=len(done))
+        finished = len(done)
+        build = target_builder(self._job, self._ledger_id())
+        for outcome in fan_out(gate, build, self._job.spec.execution):
+            self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
+            finished += self._score(on_disk)
+            self._watch.progress(self._progress(gate, finished, planned))
+        self._ledger.flush()
+        finished += self._score(on_disk)
+        self._watch.progress(self._progress(gate, finished, planned))
+
+    def _append(self, outcome: Outcome, on_disk: Callable[[int, Outcome], None]) -> None:
+        """Into the ledger first; ``on_disk`` hears of it once it is safe there."""
+        self._ledger.append_outcome(outcome, lambda outcome_id: on_disk(outcome_id, outcome))
+
+    def _score(self, on_disk: SimpleQueue[tuple[int, Outcome]]) -> int:
+        """Score what is safe on disk by now; how many outcomes that were."""
+        count = 0
+        for outcome_id, outcome in _ready(on_disk):
+            self._scoring.take(outcome_id, outcome)
+            count += 1
+        return count
+
+    def _done_before(self) -> set[str]:
+        """Keys of trials that are not to be sent again."""
+        return {
+            key
+            for key, (_, status) in self._ledger.answers().items()
+            if status == "success" or not self._options.retry_failed
+        }
+
+    def _take_over(self, done: set[str]) -> set[str]:
+        """Keys that are done, with those whose answers earlier sweeps paid for."""
+        planned = {trial.key for trial in self._job.plan.trials()}
+        done &= planned
+        if not self._job.spec.reuse:
+            return done
+        taken: set[str] = set()
+        for outcome in reusable_outcomes(
+            self._options.output_dir,
+            list(self._job.plan.without(done)),
+            models={cell.name: cell.model for cell in self._job.plan.cells},
+            asking=self._ledger_id(),
+        ):
+            self._append(outcome, self._scoring.take)
+            taken.add(outcome.trial.key)
+        self._ledger.flush()  # the answers
+        self._ledger.flush()  # and their scores, which are written when the answers are safe
+        if taken:
+            self._watch.notice(f"{len(taken)} answers of earlier sweeps are reused, at no cost")
+        return done | taken
+
+    def _judge_all(self) -> None:
+        """Have judges look at what was answered, where there are judges and nothing stopped."""
+        if not self._job.judges or self._gate is None or self._gate.reason != "done":
+            return
+        for step in judge_answers(self._job, self._ledger, self._open_judges_gate):
+            if isinstance(step, Gate):
+                self._gate = step
+                self._watch.start("judging", total=self._job.plan.trial_count, done=0)
+            else:
+                self._watch.advance(step)
+
+    def _open_gate(self, done: set[str]) -> Gate:
+        answers = self._ledger.answers()
+        return Gate(
+            self._job.plan.without(done),
+            self._job.plan.cells,
+            max_failed=self._job.spec.on_error,
+            finished=len(done),
+            failed=sum(answers[key][1] == "failed" for key in done if key in answers),
+            **self._gate_settings(),
+        )
+
+    def _open_judges_gate(self, trials: Sequence[Trial], cells: Sequence[Cell]) -> Gate:
+        return Gate(trials, cells, **self._gate_settings())
+
+    def _gate_settings(self) -> dict[str, Any]:
+        """What every gate of this sweep has: one budget, one ledger, the models' limits."""
+        spec, spent = self._job.spec, self._ledger.spent()
+        return {
+            "budget": Budget(
+                self._budget,
+                spent=spent.total,
+                spent_per_model=spent.per_model,
+                spent_per_cell=spent.per_cell,
+                on_warning=self._warn_of_budget,
+            ),
+            "reservations": self._ledger,
+            "concurrency": spec.execution.concurrency,
+            "limits": spec.limits,
+            "models": self._job.models.values(),
+            "on_notice": self._watch.notice,
+        }
+
+    def _warn_of_budget(self, usd: Decimal, cap: Decimal) -> None:
+        self._watch.notice(f"${usd:.4f} of the budget of ${cap} is spent")
+
+    def _failed(self) -> int:
+        """Planned trials whose newest outcome is a failure."""
+        with LedgerReader.open(self._folder) as reader:
+            return reader.counts().failed
+
+    def _stop(self) -> None:
+        if self._gate is not None:
+            self._gate.stop("interrupted")
+
+    def _progress(self, gate: Gate, finished: int, planned: int) -> Progress:
+        return Progress(
+            done=finished,
+            total=planned,
+            snapshot=gate.snapshot(),
+            max_usd=self._budget.max_usd,
+        )
+
+    def _ledger_id(self) -> str:
+        return self._folder.name
+
+    def _facts(self) -> dict[str, Any]:
+        """What the ledger remembers of this session besides spec and plan."""
+        state = git_state(Path.cwd())
+        return {
+            **self._job.facts(),
+            "spec_digest": digest_of(self._job.spec.resolved),
+            "query_set_digest": self._job.plan.query_set.digest,
+            "git_commit": state.commit,
+            "git_dirty": state.dirty,
+            "versions": package_versions(),
+            "tracking_uri": None if self._uri is None else mask_uri(self._uri),
+        }
+
+
+def _import_for_the_end() -> None:
+    """Load what the summary and the report need while the first calls are on their way."""
+    for name in ("finrag_eval.wrap_up", "matplotlib.figure", "pyarrow.parquet"):
+        with suppress(ImportError):
+            import_module(name)
+
+
+def digest_of(resolved: Mapping[str, Any]) -> str:
+    """A digest of a resolved spec."""
+    text = json.dumps(resolved, sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _ready(queue: SimpleQueue[tuple[int, Outcome]]) -> Iterator[tuple[int, Outcome]]:
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return
