@@ -95,7 +95,7 @@ def _most_fitting(figures: list[Quantity], aim: Reference) -> list[Quantity]:
 def _is_right(quantity: Quantity, reading: Reading, aim: Reference, asked: Question) -> bool:
     """Whether the figure, or each end of the range that it begins, is one of the right values."""
     for target in aim.targets:
-        if not target.fits(quantity, asked) or not _equals(quantity, target, asked):
+        if not _equals(quantity, target, asked) or not target.fits(quantity, asked):
             continue
         further = quantity.range_to
         if further is not None and not _equals(further, target, asked):

@@ -20,6 +20,7 @@ from finrag_eval.score.words import scaled_words
 from finrag_eval.score.writing import (
     CENTS,
     CODE_BEFORE,
+    COMMON_RIGHT,
     DOLLAR_LETTERS,
     FACTORS,
     LEADS,
@@ -28,8 +29,10 @@ from finrag_eval.score.writing import (
     NUMBER,
     RIGHT,
     RIGHT_IN_BRACKETS,
+    SCALES,
     SPACED_GROUPS,
     TIME,
+    UNIT_STARTS,
     Form,
     currency_of,
     form_of,
@@ -113,6 +116,11 @@ def _in_digits(text: str) -> Iterator[Quantity]:
             apart.pop()
         if start < read_until or (apart and apart[-1][0] <= start):
             continue
+        quantity = _year(text, start, end) or _common(text, start, end)
+        if quantity is not None:
+            read_until = quantity.end
+            yield quantity
+            continue
         if text[start - 1] == "." and not (text[start - 2].isalnum() or text[start - 2] == "."):
             start -= 1
         name_end = end_of_name(text, start, end)
@@ -123,6 +131,60 @@ def _in_digits(text: str) -> Iterator[Quantity]:
         if quantity is not None:
             read_until = quantity.end
             yield quantity
+
+
+def _year(text: str, start: int, end: int) -> Quantity | None:
+    """A year beyond doubt, as most numbers of a filing are, also as FY2020 or FY20."""
+    digits, before = text[start:end], text[start - 1]
+    if before in "YF" and text[start - 2 : start] in ("FY", "CY", " F"):
+        if end - start not in (2, 4) or not digits.isdigit() or text[end].isalnum():
+            return None
+        begin = start - 1 if text[start - 2] == " " else start - 2
+        year = float(digits) if end - start == 4 else 2000 + float(digits)
+        return Quantity(text=text[begin:end], start=begin, end=end, face=year, ulp=1.0, form="year")
+    if end - start != 4 or before not in " (\n|" or not _looks_like_year(digits):
+        return None
+    after, further = text[end], text[start - 2]
+    if after not in ",.;:)?!|\n" and (
+        after != " " or text[end + 1 : end + 3].lower() in UNIT_STARTS
+    ):
+        return None
+    if text[end + 1].isdigit() or further in LEADS or further.isupper():
+        return None
+    return Quantity(text=digits, start=start, end=end, face=float(digits), ulp=1.0, form="year")
+
+
+def _common(text: str, start: int, end: int) -> Quantity | None:
+    """A quantity in one of the plainest forms ($5, $5 million, 5 million, 5%), read at once.
+
+    Most are; None leaves the rest to the whole grammar, which reads these forms alike.
+    """
+    before, begin, currency = text[start - 1], start, None
+    if before == "$":
+        begin, currency = start - 1, "USD"
+        before = text[begin - 1]
+    if before not in " \n" or (currency is None and _may_end_code(text, begin)):
+        return None
+    if text[begin - 2] in LEADS:
+        return None
+    right = COMMON_RIGHT.match(text, end)
+    if right is None or (currency is None and right["scale"] is None and right["unit"] is None):
+        return None
+    finish = right.end()
+    form: Form = "percent" if right["unit"] else "plain"
+    scale = SCALES[right["scale"].lower()] if right["scale"] else 1.0
+    face, decimals = value_of(text[start:end])
+    return Quantity(
+        text=text[begin:finish],
+        start=begin,
+        end=finish,
+        face=face,
+        ulp=10.0**-decimals * scale * FACTORS.get(form, 1.0),
+        scale=scale,
+        form=form,
+        currency=currency,
+        sign="minus" if _is_called_negative(text, begin) else None,
+    )
 
 
 @dataclass(slots=True)
@@ -137,9 +199,6 @@ class _Lead:
 
 def _quantity(text: str, start: int, end: int) -> Quantity | None:
     """The quantity whose digits stand between start and end; None where they are part of a word."""
-    if end - start == 4 and _is_plain_year(text, start, end):
-        digits = text[start:end]
-        return Quantity(text=digits, start=start, end=end, face=float(digits), ulp=1.0, form="year")
     lead = _lead(text, start)
     if lead is None:
         return None
@@ -246,10 +305,8 @@ def _assemble(
             and (time := TIME.match(text, end))
         ):
             form, finish = "time", time.end()
-    begin, minus = lead.begin, lead.minus
-    if not minus and text[begin - 2] in "esfty":
-        before = text[max(0, begin - 24) : begin].lower()
-        minus = ("minus" in before or "negative" in before) and bool(NEGATIVE_WORD.search(before))
+    begin = lead.begin
+    minus = lead.minus or _is_called_negative(text, begin)
     face, decimals = value_of(text[start:end])
     return Quantity(
         text=text[begin:finish].strip(),
@@ -265,14 +322,12 @@ def _assemble(
     )
 
 
-def _is_plain_year(text: str, start: int, end: int) -> bool:
-    """Whether it is a year beyond doubt, as most numbers of a filing are: nothing touches it."""
-    return (
-        text[end] in ",.;:)?!|\n"
-        and text[start - 1] in " (\n"
-        and not (text[start - 2] in LEADS or text[start - 2].isupper())
-        and _looks_like_year(text[start:end])
-    )
+def _is_called_negative(text: str, begin: int) -> bool:
+    """Whether "minus" or "negative" stands before the quantity."""
+    if text[begin - 2] not in "esfty":
+        return False
+    before = text[max(0, begin - 24) : begin].lower()
+    return ("minus" in before or "negative" in before) and bool(NEGATIVE_WORD.search(before))
 
 
 def _looks_like_year(digits: str) -> bool:

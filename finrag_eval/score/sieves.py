@@ -16,17 +16,20 @@ from finrag_eval.score.signs import statement_start
 
 Figures = Sequence[Quantity]
 
-_YEAR = r"(?:fiscal(?: year)? |FY ?|year |calendar(?: year)? |CY ?)?(?:ended \w+ \d+, )?"
-_YEAR_AFTER = re.compile(
-    rf"[ \u00a0]?\(?(?:,? ?(?:in|for|during|at|as of|at the end of|of|by) )?(?:the )?{_YEAR}"
-    r"(?:(?:at|on) )?(?:[A-Z][a-z]+ \d{1,2}, )?(?P<year>(?:19|20)\d\d|(?<=FY)\d\d|(?<=FY )\d\d)\b",
+#: What may stand between a figure and the year that it is of.
+_BEFORE_ITS_YEAR = re.compile(
+    r"[ \u00a0]?\(?(?:,? ?(?:in|for|during|at|as of|at the end of|of|by|on) )?(?:the )?"
+    r"(?:fiscal(?: year)? |year |calendar(?: year)? )?(?:ended )?(?:[A-Z][a-z]+ \d{1,2}, )?"
 )
 _BASE = re.compile(
     r"\b(?:from|compared (?:to|with)|versus|vs\.?|against|than|relative to|offset by)"
     r"(?: (?:the )?(?:[\w'-]+ ){0,4}?)?(?:of )?(?:about |approximately )?$",
     re.IGNORECASE,
 )
-_BASE_WORDS = ("from", "ompared", "ersus", "vs", "gainst", "than", "elative", "ffset")
+_BASE_WORDS = frozenset(
+    {"from", "compared", "versus", "vs", "vs.", "against", "than", "relative", "offset"}
+)
+_BASE_REACH = 9
 _STEP = re.compile(
     r"\b(?:by|difference(?: of| is| was)?|change of|minus[^.;\n]{0,30}:)"
     r"(?: (?:about|approximately|roughly|nearly|some))? ?$",
@@ -40,6 +43,8 @@ _CONCLUSION = re.compile(
     r"\b(?:final answer|answer(?: is| was|:)|(?:therefore|thus|hence|in conclusion|in summary)\b)",
     re.IGNORECASE,
 )
+_CONCLUDING = ("nswer", "herefore", "hus", "ence", "conclusion", "summary")
+_STOP = re.compile(r"[.!?;] ")
 _ANSWER_LABEL = re.compile(r"^[#\s]*(?:final |direct |short )?answer\b[: ]*$", re.IGNORECASE)
 _OTHER_NAME = re.compile(
     r"\b(?P<name>[A-Z][A-Za-z0-9&.-]*(?: [A-Z][A-Za-z0-9&.-]*)*)"
@@ -101,33 +106,24 @@ def years_by_figure(reading: Reading) -> dict[int, frozenset[int]]:
     """
     text = reading.text
     found: dict[int, frozenset[int]] = {}
-    last_start, previous, named = -1, 0, frozenset[int]()
-    for figure in reading.quantities:
-        if figure.form == "year":
+    named, pending = frozenset[int](), set[int]()
+    start = -1
+    last: Quantity | None = None
+    for quantity in reading.quantities:
+        if (current := statement_start(text, quantity.start)) != start:
+            start, named, pending, last = current, frozenset(), set(), None
+        if quantity.form == "year":
+            if last is not None and _BEFORE_ITS_YEAR.fullmatch(text, last.end, quantity.start):
+                found[last.start] = frozenset({int(quantity.face)})
+            else:
+                pending.add(int(quantity.face))
+            last = None
             continue
-        start = statement_start(text, figure.start)
-        if start != last_start:
-            last_start, previous, named = start, start, frozenset()
-        between = text[previous : figure.start]
-        named = (years_in(between) if len(between) > 3 else frozenset()) or named
-        following = _year_after(text, figure.end)
-        if following:
-            found[figure.start] = _as_years(following["year"])
-            previous = following.end()
-        else:
-            found[figure.start] = _years_above(text, figure) or named
-            previous = figure.end
+        named = frozenset(pending) or named
+        pending = set()
+        found[quantity.start] = _years_above(text, quantity) or named
+        last = quantity
     return found
-
-
-def _year_after(text: str, end: int) -> re.Match[str] | None:
-    if not any(digit in text[end : end + 32] for digit in "0129"):
-        return None
-    return _YEAR_AFTER.match(text, end)
-
-
-def _as_years(written: str) -> frozenset[int]:
-    return frozenset({int(written) if len(written) == 4 else 2000 + int(written)})
 
 
 def _years_above(text: str, figure: Quantity) -> frozenset[int]:
@@ -186,7 +182,7 @@ def _is_operand(figure: Quantity, reading: Reading) -> bool:
 def _is_base(figure: Quantity, reading: Reading, asked: Question) -> bool:
     """Whether the figure is what another is compared with, or the level that a change leads to."""
     before = reading.text[max(0, figure.start - 60) : figure.start]
-    if any(word in before for word in _BASE_WORDS) and _BASE.search(before):
+    if not _BASE_WORDS.isdisjoint(before.lower().split()[-_BASE_REACH:]) and _BASE.search(before):
         return True
     return (asked.asks_change or asked.asks_difference) and _LEVEL.search(before) is not None
 
@@ -219,7 +215,7 @@ def _of_the_statement(figures: Figures, reading: Reading, asked: Question) -> Fi
     shared = {start: len(content_words(texts[start]) & asked.words) for start in starts}
     least = max(shared.values()) / 2
     starts = [start for start in starts if shared[start] >= least]
-    if len(starts) > 1 and _CONCLUSION.search(reading.text):
+    if len(starts) > 1 and any(word in reading.text for word in _CONCLUDING):
         starts = [start for start in starts if _CONCLUSION.search(texts[start])][-1:] or starts
     return statements[starts[0]]
 
@@ -228,7 +224,7 @@ def _statement_text(text: str, start: int) -> str:
     """The statement from ``start``, with the label line above a list or a heading before it."""
     end = text.find("\n", start + 1)
     end = len(text) if end < 0 else end
-    stop = re.compile(r"[.!?;] ").search(text, start + 1, end)
+    stop = _STOP.search(text, start + 1, end)
     end = stop.end() if stop else end
     above = text[:start].rstrip().rpartition("\n")[2].strip()
     if above.endswith(":") or above.startswith("#"):

@@ -116,6 +116,20 @@ RIGHT_IN_BRACKETS = re.compile(
     rf"(?P<close>[ \u00a0]?\))?{_SCALE}(?P<close2>[ ]?\))?{_UNIT}(?P<close3>[ ]?\))?"
     rf"{_MONEY}(?P<close4>[ ]?\))?"
 )
+#: The plainest ends of a quantity: punctuation, or a word that can be no part of it.
+COMMON_RIGHT = re.compile(
+    r"(?:[ ](?P<scale>thousand|million|billion|trillion)|(?P<unit>%|[ ]percent))?"
+    r"(?=[,.;:](?![0-9])|\n|[ ](?:in|for|from|of|to|and|on|at|as|by|with|up|down|was|were|is|during"
+    r"|compared|while|after|over|or|than|due|versus)[ ])"
+)
+#: Two letters that a unit behind a number may begin with: what stands before them is no year.
+UNIT_STARTS = frozenset(
+    {
+        *("mi", "bi", "th", "tr", "pe", "pc", "pp", "pt", "ba", "bp", "do", "us", "eu", "gb", "jp"),
+        *("cn", "ch", "po", "ye", "yu", "fr", "ce", "ti", "hu", "cr", "la", "mn", "bn", "ml", "mm"),
+        *("tn", "x ", "k ", "m ", "b ", "t ", "% ", "%.", "%,", "€ ", "£ "),
+    }
+)
 TIME = re.compile(
     r"[ \u00a0-](?:fiscal |calendar |full )?"
     r"(?:years?|months?|weeks?|days?|hours?|minutes?|quarters?)\b"

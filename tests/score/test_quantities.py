@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finrag_eval.score import quantities
 from finrag_eval.score.quantities import read
 
 
@@ -96,3 +97,23 @@ def test_a_number_is_read_as_it_was_written(
     (found,) = read(text).quantities
     sign = -1 if frame in ("-{}", "({})") else 1
     assert found.value == pytest.approx(sign * float(digits) * scale[1])
+
+
+PLAIN_PIECES = st.sampled_from(
+    [
+        *("$5", "$10.9 billion", "7%", "12 percent", "3.4 million", "$5.19", "2019", "FY2020"),
+        *("(2018)", "-5%", "($3) million", "18,100", "1,2", "10 918", "USD 7", "5-6", "0.5"),
+        *("minus", "negative", "in", "to", "and", "per share", "dollars", "basis points", "from"),
+        *(",", ".", ";", ":", "(", ")", "|", "\n", "of", "Item", "Note", "Dec", "x", "B", "bn"),
+    ]
+)
+
+
+@given(st.lists(PLAIN_PIECES, max_size=14))
+def test_the_quick_way_reads_as_the_whole_grammar_does(pieces: list[str]) -> None:
+    text = " ".join(pieces)
+    quick = read.__wrapped__(text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(quantities, "_common", lambda text, start, end: None)
+        whole = read.__wrapped__(text)
+    assert quick == whole
