@@ -381,12 +381,12 @@ def test_a_written_form_is_read_as_it_is_meant(
     assert verdict.value == expected, verdict.explanation
 
 
-@pytest.mark.parametrize(("asked", "answer", "expected"), CASES)
+@pytest.mark.parametrize(
+    ("asked", "answer", "expected"), [case for case in CASES if "\n" not in case[1]]
+)
 def test_a_sentence_around_it_changes_nothing(
     asked: dict[str, Any], answer: str, expected: int
 ) -> None:
-    if "\n" in answer:
-        pytest.skip("a table or a list of its own")
     sentence = f"According to the filing, the answer is {answer}"
     verdict = numeric(Query(id="q", **asked), {"answer": sentence})
     assert isinstance(verdict, Verdict)
