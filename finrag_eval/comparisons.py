@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from finrag_eval.compare.columns import USUAL_METRICS, is_score
 from finrag_eval.compare.columns import CellColumns as Compared
 from finrag_eval.compare.comparing import Comparison, compare_cells, compare_pairs
 from finrag_eval.compare.differences import Difference, differences
@@ -56,7 +57,8 @@ def compared(
     baseline = None if spec.baseline is None else cells.get(spec.baseline.name)
     if baseline is not None:
         others = [cell for name, cell in cells.items() if cell is not baseline]
-        found = compare_cells(baseline, others, margins=spec.margins)
+        metrics = _metrics([baseline, *others], spec.gate)
+        found = compare_cells(baseline, others, metrics, margins=spec.margins)
     gates = evaluate_gates(spec.gate, found, list(cells.values()))
     return summary | {
         "comparisons": [one.as_dict() for one in found],
@@ -64,10 +66,19 @@ def compared(
     }
 
 
+def _metrics(cells: Sequence[Compared], gates: Sequence[GateSpec]) -> list[str]:
+    """Every score, cost, latency and tokens, and whatever else a gate is about."""
+    scores = [name for cell in cells for name in cell.values if is_score(name)]
+    return list(dict.fromkeys([*scores, *USUAL_METRICS, *(gate.metric for gate in gates)]))
+
+
 def to_compare(held: CellColumns) -> Compared:
     """A cell's columns as comparisons take them: cost with what was saved, no reused latency."""
-    latency = held.figures["latency_total_seconds"].copy()
-    latency[held.reused] = np.nan
+    seconds = {
+        name: np.where(held.reused, np.nan, values)
+        for name, values in held.figures.items()
+        if name.startswith("latency_")
+    }
     prompt = held.figures["input_tokens"] + held.figures["output_tokens"]
     cached = np.nan_to_num(held.figures["cache_read_tokens"]) + np.nan_to_num(
         held.figures["cache_write_tokens"]
@@ -81,7 +92,9 @@ def to_compare(held: CellColumns) -> Compared:
         values={
             **{f"score.{name}": values for name, values in held.scores.items()},
             "cost_usd": held.cost_usd + held.saved_usd,
-            "latency_total_seconds": latency,
+            **seconds,
+            "input_tokens": held.figures["input_tokens"],
+            "output_tokens": held.figures["output_tokens"],
             "total_tokens": prompt + cached,
         },
         total_usd=exact_sum([held.usd["cost_usd"], held.usd["saved_usd"]]),
@@ -112,8 +125,10 @@ def compare_within(
             if candidate
             else [cell for cell in side.cells.values() if cell is not before]
         )
-        found = compare_cells(before, others, margins=side.job.spec.margins)
-        gates = evaluate_gates([*side.job.spec.gate, *conditions], found, others)
+        wanted = [*side.job.spec.gate, *conditions]
+        metrics = _metrics([before, *others], wanted)
+        found = compare_cells(before, others, metrics, margins=side.job.spec.margins)
+        gates = evaluate_gates(wanted, found, others)
         sides = _sides(reader, reader, found, show)
     return Report(differences=(), comparisons=found, gates=gates, sides=sides)
 
@@ -156,9 +171,12 @@ def compare_sweeps(
                 if one.matters
             )
         pairs = _pairs_of(before, after, baseline, candidate)
-        found = compare_pairs(pairs, margins=after.job.spec.margins, absent="left_out")
+        wanted = [*after.job.spec.gate, *conditions]
         cells = [cell for _, cell in pairs]
-        gates = evaluate_gates([*after.job.spec.gate, *conditions], found, cells)
+        found = compare_pairs(
+            pairs, _metrics(cells, wanted), margins=after.job.spec.margins, absent="left_out"
+        )
+        gates = evaluate_gates(wanted, found, cells)
         sides = _sides(old, new, found, show)
     return Report(differences=differing, comparisons=found, gates=gates, sides=sides)
 

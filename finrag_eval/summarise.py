@@ -16,6 +16,7 @@ import numpy as np
 
 from finrag_eval.domain import Cell, Query
 from finrag_eval.money import exact_sum
+from finrag_eval.statistics.agreement import krippendorff_alpha
 from finrag_eval.statistics.intervals import Estimate, estimate
 from finrag_eval.statistics.quantiles import quantile, quantile_limits
 from finrag_eval.statistics.repeats import repeat_variance_share
@@ -58,11 +59,13 @@ def summarise(
     queries: Sequence[Query],
     columns: Mapping[str, CellColumns],
     repeats: int = 1,
+    judges: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The summary of a sweep; comparisons and gates are added by who compares."""
     finished = [columns[cell.name] for cell in cells if cell.name in columns]
     per_cell = [
         _cell_figures(cell, columns.get(cell.name), planned=len(queries) * repeats)
+        | _agreement(columns.get(cell.name), judges)
         for cell in cells
     ]
     return {
@@ -177,6 +180,14 @@ def _cell_figures(cell: Cell, held: CellColumns | None, *, planned: int) -> dict
             for reason, times in held.stops.items()
         ],
     }
+
+
+def _agreement(held: CellColumns | None, judges: Sequence[str]) -> dict[str, Any]:
+    """Krippendorff's alpha over the judges' scores of the same answers; None where untold."""
+    given = [held.scores[name] for name in judges if name in held.scores] if held else []
+    if len(given) < 2:
+        return {}
+    return {"judge_agreement_alpha": krippendorff_alpha(np.array(given))}
 
 
 def _nothing(planned: int) -> dict[str, Any]:

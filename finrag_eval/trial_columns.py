@@ -25,6 +25,8 @@ FLAGGED_STOPS = ("max_tokens", "guardrail_intervened", "content_filtered")
 
 _FIGURES = (
     "latency_total_seconds",
+    "latency_retrieval_seconds",
+    "latency_llm_seconds",
     "latency_wait_seconds",
     "input_tokens",
     "output_tokens",

@@ -102,6 +102,7 @@ def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path
         queries=queries,
         columns=columns,
         repeats=job.spec.repeats,
+        judges=[scorer.name for scorer in job.spec.scorers if scorer.kind == "judge"],
     )
     return compared(summary, job.spec, columns)
 

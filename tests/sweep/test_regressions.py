@@ -1,0 +1,120 @@
+"""A planted regression is found, named and fails the gate; the same against itself passes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from finrag_eval.cli.main import main
+
+MODELS = """
+serving_models:
+  reader: {provider: rehearsal, variant: kpi, model_id: reader, max_tokens: 50,
+           cost_per_1k_input: 0.001, cost_per_1k_output: 0.005}
+"""
+TARGET = """
+def answer(query, prompt_versions, model_config):
+    number = int(query.split()[1])
+    broken = prompt_versions.system == "v2" and number % 100 < 8
+    value = number + (1000 if broken else 0)
+    return {
+        "query": query, "answer": f"It was ${value} million.", "context": "",
+        "metadata": {
+            "llm": {"model_id": "reader", "input_tokens": 100, "output_tokens": 10,
+                    "total_tokens": 110, "cost": 0.00015, "stop_reason": "end_turn"},
+            "context": {}, "retrieval": {},
+        },
+    }
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep of 200 questions over two prompt versions, with a target of one's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "regressing", raising=False)
+    (tmp_path / "ml_config.yaml").write_text(MODELS, encoding="utf-8")
+    (tmp_path / "regressing.py").write_text(TARGET, encoding="utf-8")
+    rows = (
+        {
+            "id": f"q{number}",
+            "query": f"Question {number} on the amount",
+            "expected_value": number * 1e6,
+            "expected_answer": f"${number} million",
+            "unit": "USD",
+        }
+        for number in range(200, 400)
+    )
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "q.jsonl").write_text(text, encoding="utf-8")
+    spec = {
+        "name": "ab",
+        "experiment": "AB",
+        "models": ["reader"],
+        "prompts": [{"system": "v1", "query": "v1"}, {"system": "v2", "query": "v1"}],
+        "query_set": {"path": "q.jsonl"},
+        "scorers": ["numeric"],
+        "target": "regressing:answer",
+        "baseline": {"model": "reader", "system": "v1", "query": "v1"},
+        "gate": {"score.numeric": {"min_delta": -0.02}},
+    }
+    (tmp_path / "ab.yaml").write_text(json.dumps(spec), encoding="utf-8")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int) -> Any:
+    assert main([*arguments, "--format", "json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_planted_regression_fails_the_gate_and_names_its_questions(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junit, page = here / "gates.xml", here / "summary.md"
+    written = ["--no-tracking", "--quiet", "--junit", str(junit), "--markdown", str(page)]
+    summary = run(capsys, "run", "ab.yaml", *written, code=4)
+    (found,) = [one for one in summary["comparisons"] if one["metric"] == "score.numeric"]
+    assert found["verdict"] == "worse"
+    assert found["delta"] == pytest.approx(-0.08)
+    planted = {f"q{number}" for number in range(200, 400) if number % 100 < 8}
+    assert set(found["worsened"]) == planted
+    (gate,) = summary["gates"]
+    assert not gate["passed"]
+    suite = ElementTree.parse(junit).getroot()
+    assert suite.get("failures") == "1"
+    assert "score.numeric" in page.read_text(encoding="utf-8").replace("\\", "")
+    shown = run(capsys, "compare", "--show", "2", code=4)
+    assert {one["query_id"] for one in shown["queries"]} <= planted
+    assert len(shown["queries"]) == 2
+
+
+def test_the_same_sweep_against_itself_passes(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "run", "ab.yaml", "--no-tracking", "--quiet", code=4)
+    run(capsys, "run", "ab.yaml", "--no-tracking", "--quiet", "--fresh", code=4)
+    report = run(
+        capsys,
+        "compare",
+        "--baseline-sweep",
+        next((here / "sweep_results").iterdir()).name,
+        "--baseline",
+        "reader.v1-v1",
+        "--fail-on",
+        "score.numeric < -0.02",
+        "--strict",
+        code=0,
+    )
+    verdicts = {one["metric"]: one["verdict"] for one in report["comparisons"]}
+    # How fast this machine was in either sweep is no property of the cell.
+    del verdicts["latency_total_seconds"]
+    assert set(verdicts) == {"score.numeric", "cost_usd", "total_tokens"}
+    assert set(verdicts.values()) == {"inconclusive"}
+    assert report["differences"] == []
+    assert all(gate["passed"] for gate in report["gates"])
