@@ -20,7 +20,7 @@ serving_models:
 TARGET = """
 def answer(query, prompt_versions, model_config):
     number = int(query.split()[1])
-    broken = prompt_versions.system == "v2" and number % 100 < 8
+    broken = prompt_versions["system"] == "v2" and number % 100 < 8
     value = number + (1000 if broken else 0)
     return {
         "query": query, "answer": f"It was ${value} million.", "context": "",
