@@ -21,6 +21,7 @@ from finrag_eval.domain import (
     SweepSpec,
 )
 from finrag_eval.errors import LedgerUnreadable
+from finrag_eval.money import at_batch_prices
 from finrag_eval.plan import Plan, expand
 from finrag_eval.spec.model_entries import entry_of, model_from_entry
 from finrag_eval.spec.resolved import spec_from_resolved
@@ -82,7 +83,7 @@ def job_of(asked: Asked) -> SweepJob:
         spec=spec,
         plan=expand(
             spec,
-            models=[model(key) for key in spec.models],
+            models=[_as_billed(model(key), spec) for key in spec.models],
             prompts=_texts(spec, pipeline.prompts_folder),
             query_set=asked.query_set,
             retrieval_digest=retrieval_digest(spec, cache_folder.absolute()),
@@ -91,6 +92,14 @@ def job_of(asked: Asked) -> SweepJob:
         prompts_folder=pipeline.prompts_folder,
         cache_folder=cache_folder.absolute(),
     )
+
+
+def _as_billed(model: ModelConfig, spec: SweepSpec) -> ModelConfig:
+    """The model at the prices that its answers will cost: those of batches, where it is asked so.
+
+    Judges are asked on demand either way.
+    """
+    return at_batch_prices(model) if spec.execution.mode == "bedrock_batch" else model
 
 
 def job_of_ledger(

@@ -27,7 +27,6 @@ Floats = NDArray[np.float64]
 RESAMPLES = 2_000
 _SEED = 7_051
 _FEWEST_LESSONS = 10
-_BATCH_PRICE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,7 @@ def estimate_plan(
 ) -> Estimate:
     """The estimate of what is left to do."""
     random = np.random.default_rng(_SEED)
-    draws = [_draw(one, sizes, history, execution, random) for one in todo]
+    draws = [_draw(one, sizes, history, random) for one in todo]
     cells = tuple(drawn.estimate for drawn in draws)
     totals = np.sum([drawn.usd for drawn in draws], axis=0) if draws else np.zeros(RESAMPLES)
     expected = math.fsum(cell.usd.expected for cell in cells)
@@ -178,7 +177,6 @@ def _draw(
     one: Todo,
     sizes: PromptSizes,
     history: History,
-    execution: ExecutionSpec,
     random: np.random.Generator,
 ) -> _Drawn:
     """One cell's expectation, and 2,000 totals of it."""
@@ -189,15 +187,14 @@ def _draw(
         float(price) / 1000
         for price in (model.prices.cost_per_1k_input, model.prices.cost_per_1k_output)
     )
-    factor = _BATCH_PRICE if execution.mode == "bedrock_batch" else 1.0
     mean_chars = float(chars.mean()) if chars.size else 0.0
     inputs = _input_totals(one.trials, chars.astype(float), ratios, random)
     output = _sample_totals(one.trials, outputs, random)
     judge_mean, judge = _judge_totals(one, float(outputs.mean()), random)
-    usd = factor * (inputs * in_price + output * out_price) + judge
+    usd = inputs * in_price + output * out_price + judge
     expected_in = one.trials * mean_chars * float(ratios.mean())
     expected_out = one.trials * float(outputs.mean())
-    expected = factor * (expected_in * in_price + expected_out * out_price) + judge_mean
+    expected = expected_in * in_price + expected_out * out_price + judge_mean
     return _Drawn(
         estimate=CellEstimate(
             cell=one.cell.name,

@@ -92,11 +92,12 @@ class Budget:
             accounts = self._accounts(model_key, cell)
             if not all(account.bears(usd) for account in accounts):
                 return None
-            for account in accounts:
-                account.reserved = _EXACT.add(account.reserved, usd)
-            self._last += 1
-            self._open[self._last] = (accounts, usd)
-            return self._last
+            return self._take(accounts, usd)
+
+    def adopt(self, model_key: str, cell: str, usd: Decimal) -> int:
+        """The number of a reservation of an earlier session: it counts, whether it fits or not."""
+        with self._lock:
+            return self._take(self._accounts(model_key, cell), usd)
 
     def settle(self, reservation: int, billed: Decimal) -> bool:
         """Put the true cost in the reservation's place; False where it was more than reserved.
@@ -122,6 +123,13 @@ class Budget:
         """Whether it would be granted if all calls in flight turned out free: False is for good."""
         with self._lock:
             return all(account.could_bear(usd) for account in self._accounts(model_key, cell))
+
+    def _take(self, accounts: tuple[_Account, ...], usd: Decimal) -> int:
+        for account in accounts:
+            account.reserved = _EXACT.add(account.reserved, usd)
+        self._last += 1
+        self._open[self._last] = (accounts, usd)
+        return self._last
 
     def _accounts(self, model_key: str, cell: str) -> tuple[_Account, ...]:
         model = self._models.setdefault(model_key, _Account(None))

@@ -50,15 +50,15 @@ def fan_out(
     ``build_target`` is called here for threads, and once in every process (it has to pickle).
     Raises what made the gate fail, when every outcome before it was yielded.
     """
-    crew = Thread(
-        target=_run_crew,
-        args=(gate, _crew_of(gate, build_target, execution)),
-        name="finrag-eval-crew",
-        daemon=True,
-    )
+    yield from run_crew(gate, _crew_of(gate, build_target, execution), execution.grace_s)
+
+
+def run_crew(gate: Gate, run: Callable[[], None], grace_s: float) -> Iterator[Outcome]:
+    """Outcomes as ``run`` delivers them, in a thread of its own, until it ends; see ``fan_out``."""
+    crew = Thread(target=_run_crew, args=(gate, run), name="finrag-eval-crew", daemon=True)
     crew.start()
     try:
-        yield from _outcomes(gate, execution.grace_s)
+        yield from _outcomes(gate, grace_s)
     finally:
         gate.stop("interrupted")
         gate.close()

@@ -80,12 +80,21 @@ class Answerer(Protocol):
     ) -> Mapping[str, Any]: ...
 
 
-class _GaveBack(Exception):
+class GaveBack(Exception):
     """The trial cannot go on now."""
 
     def __init__(self, refusal: Refusal, carried: Carried, worst_usd: Decimal) -> None:
         self.refusal, self.carried, self.worst_usd = refusal, carried, worst_usd
         super().__init__(refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a trial asks its model: the request, its context, and the seconds that it took."""
+
+    context: GatheredContext
+    request: ModelRequest
+    seconds: float
 
 
 class PipelineTarget:
@@ -110,7 +119,13 @@ class PipelineTarget:
 
     def answer(self, ticket: Ticket, gate: GateDoor) -> None:
         """Deliver the trial's outcome, or give the ticket back; raises nothing foreseen."""
-        run = _Run(
+        try:
+            self._answer(self._run(ticket, gate))
+        except GaveBack as back:
+            gate.give_back(ticket.number, back.refusal, back.carried, back.worst_usd)
+
+    def _run(self, ticket: Ticket, gate: GateDoor) -> TrialRun:
+        return TrialRun(
             ticket=ticket,
             gate=gate,
             query=self._queries[ticket.trial.query_id],
@@ -118,22 +133,39 @@ class PipelineTarget:
             started_at=time.time(),
             carried=ticket.carried,
         )
-        try:
-            self._answer(run)
-        except _GaveBack as back:
-            gate.give_back(ticket.number, back.refusal, back.carried, back.worst_usd)
 
-    def _answer(self, run: _Run) -> None:
+    def _answer(self, run: TrialRun) -> None:
         if run.carried.losses > LOSSES_BORNE:
             run.deliver_failure(worker_lost(run.carried.losses))
             return
+        prompt = self._prompt(run)
+        if prompt is None:
+            return
+        called = self._ask(run, prompt.request)
+        run.carried = called.carried
+        if called.answer is not None:
+            latency = called.answer.latency_seconds
+            timing = run.timing(
+                total=prompt.context.seconds + prompt.seconds + latency,
+                retrieval=prompt.context.seconds,
+                llm=latency,
+            )
+            self._package(run, prompt.context, called.answer, called.cost_usd, timing)
+        elif called.final_fault is not None:
+            run.deliver_failure(failure_of(called.final_fault, "llm_invocation"))
+        else:
+            assert called.refusal is not None
+            raise GaveBack(called.refusal, called.carried, called.worst_usd)
+
+    def _prompt(self, run: TrialRun) -> Prompt | None:
+        """The trial's prompt; None where it failed, and that was delivered."""
         try:
             context = self._context(run)
-        except _GaveBack:
+        except GaveBack:
             raise
         except Exception as error:
             run.deliver_failure(failure_of(error, "context_building"))
-            return
+            return None
         if not run.carried.active_seconds:
             run.carried = replace(run.carried, active_seconds=context.seconds)
         began = time.perf_counter()
@@ -142,19 +174,10 @@ class PipelineTarget:
             request = self._pipeline.request(run.query, context, model, texts)
         except Exception as error:
             run.deliver_failure(failure_of(error, "prompt_formatting"))
-            return
-        prompt_seconds = time.perf_counter() - began
-        called = self._ask(run, request)
-        run.carried = called.carried
-        if called.answer is not None:
-            self._package(run, context, called, prompt_seconds)
-        elif called.final_fault is not None:
-            run.deliver_failure(failure_of(called.final_fault, "llm_invocation"))
-        else:
-            assert called.refusal is not None
-            raise _GaveBack(called.refusal, called.carried, called.worst_usd)
+            return None
+        return Prompt(context, request, time.perf_counter() - began)
 
-    def _ask(self, run: _Run, request: ModelRequest) -> Called[ModelReply]:
+    def _ask(self, run: TrialRun, request: ModelRequest) -> Called[ModelReply]:
         model = run.cell.model
         metadata = {**request.metadata, "trial_key": run.ticket.trial.key}
         if self._sweep_id:
@@ -170,30 +193,24 @@ class PipelineTarget:
 
     def _package(
         self,
-        run: _Run,
+        run: TrialRun,
         context: GatheredContext,
-        called: Called[ModelReply],
-        prompt_seconds: float,
+        reply: ModelReply,
+        cost_usd: Decimal,
+        timing: Timing,
     ) -> None:
-        reply = called.answer
-        assert reply is not None
         try:
             result = self._pipeline.answer(
                 run.query, context, run.cell.model, run.cell.prompts, lambda request: reply
             )
         except Exception as error:
-            run.waste(called.cost_usd)
+            run.waste(cost_usd)
             run.deliver_failure(failure_of(error, "response_packaging"))
             return
         if result.get("error"):
-            run.waste(called.cost_usd)
+            run.waste(cost_usd)
             run.deliver_failure(failure_in(result))
             return
-        timing = run.timing(
-            total=context.seconds + prompt_seconds + reply.latency_seconds,
-            retrieval=context.seconds,
-            llm=reply.latency_seconds,
-        )
         run.gate.deliver(
             run.ticket.number,
             answered(
@@ -202,15 +219,15 @@ class PipelineTarget:
                 run.carried,
                 timing,
                 usage=reply.usage,
-                cost_usd=called.cost_usd,
+                cost_usd=cost_usd,
                 stop_reason=reply.stop_reason,
             ),
         )
 
-    def _context(self, run: _Run) -> GatheredContext:
+    def _context(self, run: TrialRun) -> GatheredContext:
         return self._contexts.get(run.query.id, lambda: self._gather(run))
 
-    def _gather(self, run: _Run) -> GatheredContext:
+    def _gather(self, run: TrialRun) -> GatheredContext:
         """Gather, within the budget where it costs money; the trial that gathers pays."""
         worst_of = getattr(self._pipeline, "gather_worst_usd", None)
         worst = _NOTHING if worst_of is None else worst_of(run.query)
@@ -235,7 +252,7 @@ class PipelineTarget:
         if called.final_fault is not None:
             raise called.final_fault
         assert called.refusal is not None
-        raise _GaveBack(called.refusal, run.carried, worst)
+        raise GaveBack(called.refusal, run.carried, worst)
 
     def _gather_once(self, query: Query, attempt: Attempt) -> GatheredContext:
         del attempt
@@ -244,7 +261,7 @@ class PipelineTarget:
 
 
 @dataclass(slots=True)
-class _Run:
+class TrialRun:
     """One trial on its way through the pipeline."""
 
     ticket: Ticket

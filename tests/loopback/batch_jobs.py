@@ -20,6 +20,7 @@ import json
 import random
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from loopback.faults import BODIES
@@ -188,15 +189,7 @@ class BatchJobs:
         return {**record, "modelOutput": answer}
 
     def _client(self) -> Any:
-        import boto3
-
-        return boto3.client(
-            "s3",
-            endpoint_url=self.programme["s3"],
-            region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-        )
+        return _s3_at(self.programme["s3"])
 
     def _read(self, bucket: str, key: str) -> str:
         content = self._client().get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -204,6 +197,19 @@ class BatchJobs:
 
     def _write(self, bucket: str, key: str, content: str) -> None:
         self._client().put_object(Bucket=bucket, Key=key, Body=content.encode())
+
+
+@cache
+def _s3_at(url: str) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
 
 
 def _shown(job: dict[str, Any]) -> dict[str, Any]:

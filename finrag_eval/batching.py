@@ -1,0 +1,135 @@
+"""A sweep by Bedrock's batch jobs: what they are made of, and what must hold before they are.
+
+Enters: a job and its ledger. Leaves: outcomes, as ``fan_out`` gives them, or problems. Knows the
+order of the rooms, like ``sweep``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from finrag_eval.domain import BatchJob, Outcome, Query
+from finrag_eval.errors import Problem
+from finrag_eval.execute.batch import (
+    BatchGate,
+    BatchSettings,
+    BatchTarget,
+    BatchWork,
+    batch_out,
+)
+from finrag_eval.execute.batch.pantry import Pantry
+from finrag_eval.job import SweepJob
+from finrag_eval.plan import query_digest
+
+if TYPE_CHECKING:
+    from finrag_eval.record.ledger import Ledger
+
+#: The folder, in a sweep's own, of what its jobs need until they are collected.
+FOLDER = "batch"
+_PANTRY = "contexts.sqlite"
+
+
+def is_by_batch(job: SweepJob) -> bool:
+    """Whether the sweep's answers come from batch jobs."""
+    return job.spec.execution.mode == "bedrock_batch"
+
+
+def batch_outcomes(gate: BatchGate, job: SweepJob, ledger: Ledger) -> Iterator[Outcome]:
+    """Outcomes as the sweep's batch jobs end."""
+    return batch_out(gate, _work(job, ledger), job.spec.execution)
+
+
+def batch_problems(
+    job: SweepJob, *, done: Collection[str] = (), jobs: Iterable[BatchJob] = ()
+) -> list[Problem]:
+    """Why the sweep cannot be run so: too few trials for a job, or jobs that wait to be collected.
+
+    ``done`` are keys of trials that are not sent again, ``jobs`` the ledger's open ones.
+    """
+    spec = job.spec
+    in_jobs = {record.trial_key for one in jobs for record in one.records}
+    if not is_by_batch(job):
+        return [_uncollected(job, len(in_jobs))] if in_jobs else []
+    models = {cell.name: cell.model.key for cell in job.plan.cells}
+    counts = Counter(
+        models[trial.cell]
+        for trial in job.plan.trials()
+        if trial.key not in done and trial.key not in in_jobs
+    )
+    fewest = BatchSettings.of(spec.execution).min_records
+    return [
+        _problem(
+            job,
+            "execution.mode",
+            f"{key} has {count} trials left, and a batch job needs {fewest} records",
+            "send them on demand (`--set execution.mode=on_demand`), or set "
+            "execution.min_records to the account's quota",
+        )
+        for key, count in counts.items()
+        if count < fewest
+    ]
+
+
+def _uncollected(job: SweepJob, count: int) -> Problem:
+    return _problem(
+        job,
+        "execution.mode",
+        f"{count} trials of this sweep are in batch jobs, and would be paid for twice",
+        "collect them first (`--set execution.mode=bedrock_batch`), or start anew with --fresh",
+    )
+
+
+def _problem(job: SweepJob, key: str, message: str, fix: str) -> Problem:
+    source = job.spec.source
+    return Problem(
+        file=job.spec.name if source is None else str(source), key=key, message=message, fix=fix
+    )
+
+
+def _work(job: SweepJob, ledger: Ledger) -> BatchWork:
+    from finrag_eval.synthesis_pipeline.bedrock.batch_service import BedrockBatches
+    from finrag_eval.synthesis_pipeline.kept_contexts import context_of_text, context_to_text
+    from finrag_eval.synthesis_pipeline.orchestrator import Pipeline
+    from finrag_eval.synthesis_pipeline.supply_lines import SupplyLines
+
+    spec, plan = job.spec, job.plan
+    settings = spec.execution.settings
+    folder = ledger.folder / FOLDER
+    pantry = Pantry(folder / _PANTRY)
+
+    def name_of(query: Query) -> str:
+        return f"{plan.retrieval_digest}/{query_digest(query)}"
+
+    def close(has_jobs: bool) -> None:
+        pantry.close(remove=not has_jobs)
+        if not has_jobs and not any(folder.iterdir()):
+            folder.rmdir()
+
+    target = BatchTarget(
+        Pipeline(SupplyLines(spec.retrieval, cache_folder=job.cache_folder)),
+        queries={query.id: query for query in plan.query_set.queries},
+        cells={cell.name: cell for cell in plan.cells},
+        execution=spec.execution,
+        pantry=pantry,
+        name_of=name_of,
+        dump=context_to_text,
+        load=context_of_text,
+    )
+    service = BedrockBatches(
+        s3_uri=settings["s3_uri"],
+        role_arn=settings["role_arn"],
+        sweep_id=ledger.folder.name,
+        job_hours=settings.get("job_hours", 24),
+    )
+    return BatchWork(
+        sweep_id=ledger.folder.name,
+        target=target,
+        service=service,
+        books=ledger,
+        folder=folder,
+        models={cell.model.key: cell.model for cell in plan.cells},
+        trials=plan.trials,
+        close=close,
+    )
