@@ -158,3 +158,27 @@ def test_a_word_that_was_begun_is_completed(
     assert sorted(capsys.readouterr().out.split()) == (
         [offered] if isinstance(offered, str) else offered
     )
+
+
+def test_the_readme_shows_what_the_program_prints(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line by line but for figures and for what they decide; `...` stands for what is left out."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- output of: [^>]+ -->\n```text\n(.*?)\n```", readme, re.DOTALL)
+    assert shown is not None
+    monkeypatch.chdir(workplace)
+    assert main(["summary", "latest"]) == 0
+    printed = {_first_words(line) for line in capsys.readouterr().out.splitlines()}
+    decided = re.compile(r"No candidate|could not|! |  |$|\.\.\.$")
+    assert [
+        line
+        for line in shown[1].splitlines()
+        if not decided.match(line) and _first_words(line) not in printed
+    ] == []
+
+
+def _first_words(line: str) -> str:
+    """The beginning of a line, without what differs from sweep to sweep."""
+    line = re.sub(r"\d{8}-\d{6}-quickstart-\w{4}", "ID", line)
+    return " ".join(re.sub(r"[\d.,$–]+|\b(ms|s)\b", "#", line).split()[:2])
