@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 180
+    end = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < end:
         try:
             urllib.request.urlopen(f"{url}/health", timeout=5).close()
