@@ -6,7 +6,7 @@ JSON. Assembles every prompt, reads ledgers and calibration, and calls no model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -36,18 +36,14 @@ def plan_report(
     price_factors: Mapping[str, Decimal] | None = None,
     every_query: bool = False,
     detect: float | None = None,
-    count_tokens: Callable[[SweepJob, PromptSizes], History] | None = None,
 ) -> dict[str, Any]:
     """The whole plan as plain data.
 
     ``unfinished`` is the sweep that `run` would go on with; its answers are not paid again.
-    ``count_tokens`` replaces the fitted factors by exact ones, where it is given.
     """
     job = _at_prices(job, price_factors or {})
     sizes = prompt_sizes(job, every_query=every_query)
     history = read_history(output_dir)
-    if count_tokens is not None:
-        history = count_tokens(job, sizes)
     todo = _todo(job, _recorded_keys(job, output_dir, unfinished))
     spec = job.spec
     found = estimate_plan(todo, sizes, history, spec.execution, spec.limits, spec.budget.max_usd)

@@ -30,10 +30,6 @@ def plan(
         list[str] | None,
         typer.Option("--price-change", metavar="MODEL=0.5x", help="What if: other prices."),
     ] = None,
-    exact_tokens: Annotated[
-        bool,
-        typer.Option("--exact-tokens", help="Count prompt tokens with Bedrock's CountTokens."),
-    ] = False,
     every_query: Annotated[
         bool,
         typer.Option("--every-query", help="Measure every prompt, not a sample of 2,000 queries."),
@@ -78,11 +74,6 @@ def plan(
     for warning in asked.warnings:
         typer.echo(f"warning: {warning}", err=True)
     job = job_of(asked)
-    count = None
-    if exact_tokens:
-        from finrag_eval.synthesis_pipeline.bedrock.counting import exact_history
-
-        count = exact_history
     report = plan_report(
         job,
         output_dir=output_dir,
@@ -90,7 +81,6 @@ def plan(
         price_factors=dict(price_factor(text) for text in price_change or ()),
         every_query=every_query,
         detect=detect,
-        count_tokens=count,
     )
     if output is options.Format.json:
         typer.echo(json.dumps(report, indent=2))
