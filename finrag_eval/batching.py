@@ -7,10 +7,11 @@ order of the rooms, like ``sweep``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finrag_eval.domain import BatchJob, Outcome, Query
+from finrag_eval.domain import Outcome, Query
 from finrag_eval.errors import Problem
 from finrag_eval.execute.batch import (
     BatchGate,
@@ -42,34 +43,42 @@ def batch_outcomes(gate: BatchGate, job: SweepJob, ledger: Ledger) -> Iterator[O
 
 
 def batch_problems(
-    job: SweepJob, *, done: Collection[str] = (), jobs: Iterable[BatchJob] = ()
+    job: SweepJob, folder: Path | None, *, retry_failed: bool = False
 ) -> list[Problem]:
     """Why the sweep cannot be run so: too few trials for a job, or jobs that wait to be collected.
 
-    ``done`` are keys of trials that are not sent again, ``jobs`` the ledger's open ones.
+    ``folder`` is that of a sweep to be gone on with, None of a new one. Sends nothing.
     """
-    spec = job.spec
-    in_jobs = {record.trial_key for one in jobs for record in one.records}
+    done, in_jobs = _known(folder, retry_failed=retry_failed)
     if not is_by_batch(job):
         return [_uncollected(job, len(in_jobs))] if in_jobs else []
     models = {cell.name: cell.model.key for cell in job.plan.cells}
-    counts = Counter(
-        models[trial.cell]
-        for trial in job.plan.trials()
-        if trial.key not in done and trial.key not in in_jobs
-    )
-    fewest = BatchSettings.of(spec.execution).min_records
+    counts = Counter(models[trial.cell] for trial in job.plan.without(done | in_jobs))
+    fewest = BatchSettings.of(job.spec.execution).min_records
     return [
         _problem(
             job,
             "execution.mode",
-            f"{key} has {count} trials left, and a batch job needs {fewest} records",
+            f"{key} has {count} trials to send, and a batch job needs {fewest} records",
             "send them on demand (`--set execution.mode=on_demand`), or set "
-            "execution.min_records to the account's quota",
+            "execution.min_records to what the account's quota says",
         )
         for key, count in counts.items()
         if count < fewest
     ]
+
+
+def _known(folder: Path | None, *, retry_failed: bool) -> tuple[set[str], set[str]]:
+    """Keys of trials that are not sent again, and of those that are in jobs."""
+    if folder is None:
+        return set(), set()
+    from finrag_eval.record.ledger import LedgerReader
+
+    with LedgerReader.open(folder) as reader:
+        answers = reader.answers()
+        in_jobs = {one.trial_key for job in reader.batch_jobs() for one in job.records}
+    done = {key for key, (_, status) in answers.items() if status == "success" or not retry_failed}
+    return done, in_jobs
 
 
 def _uncollected(job: SweepJob, count: int) -> Problem:
