@@ -400,6 +400,19 @@ class BatchJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """Where a batch job is, in the vendor's word; counts and instants are None until known."""
+
+    status: str
+    is_over: bool
+    message: str | None = None
+    records: int | None = None
+    processed: int | None = None
+    submitted_at: float | None = None
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A scorer's verdict: a value, or the reason for giving none.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finrag_eval.batching import batch_problems
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.job import BUILT_IN_TARGET, SweepJob
 from finrag_eval.provenance import utc_now
@@ -21,9 +22,15 @@ if TYPE_CHECKING:
     from finrag_eval.costs.caps import Cap
 
 
-def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Watch) -> str | None:
-    """The store to record in, None for none; raises InvalidInput with all that forbids to start."""
+def check_ground(
+    job: SweepJob, options: RunOptions, *, folder: Path | None, watch: Watch
+) -> str | None:
+    """The store to record in, None for none; raises InvalidInput with all that forbids to start.
+
+    ``folder`` is that of a sweep to be gone on with, None of a new one.
+    """
     problems = [*scorer_problems(job), *credential_problems(job)]
+    problems += batch_problems(job, folder, retry_failed=options.retry_failed)
     uri: str | None = None
     if options.tracking:
         uri = resolve_tracking_uri(options.tracking_uri)
@@ -31,7 +38,7 @@ def check_ground(job: SweepJob, options: RunOptions, *, resumed: bool, watch: Wa
             uri,
             experiment=job.spec.experiment,
             tracking=job.spec.tracking,
-            resumed=resumed,
+            resumed=folder is not None,
             results_folder=options.output_dir,
         )
         problems += more

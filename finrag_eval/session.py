@@ -18,8 +18,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Protocol
 
+from finrag_eval.batching import batch_outcomes, is_by_batch
 from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
+from finrag_eval.execute.batch import BatchGate
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
@@ -179,14 +181,20 @@ class Session:
         on_disk: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
         self._watch.start(self._job.spec.name, total=planned, done=len(done))
         finished = len(done)
-        build = target_builder(self._job, self._ledger_id())
-        for outcome in fan_out(gate, build, self._job.spec.execution):
+        for outcome in self._outcomes(gate):
             self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
             finished += self._score(on_disk)
             self._watch.progress(self._progress(gate, finished, planned))
         self._ledger.flush()
         finished += self._score(on_disk)
         self._watch.progress(self._progress(gate, finished, planned))
+
+    def _outcomes(self, gate: Gate) -> Iterator[Outcome]:
+        """Outcomes as they finish, call by call or by batch jobs."""
+        if isinstance(gate, BatchGate):
+            return batch_outcomes(gate, self._job, self._ledger)
+        build = target_builder(self._job, self._ledger_id())
+        return fan_out(gate, build, self._job.spec.execution)
 
     def _append(self, outcome: Outcome, on_disk: Callable[[int, Outcome], None]) -> None:
         """Into the ledger first; ``on_disk`` hears of it once it is safe there."""
@@ -242,7 +250,8 @@ class Session:
 
     def _open_gate(self, done: set[str]) -> Gate:
         answers = self._ledger.answers()
-        return Gate(
+        kind = BatchGate if is_by_batch(self._job) else Gate
+        return kind(
             self._job.plan.without(done),
             self._job.plan.cells,
             max_failed=self._job.spec.on_error,

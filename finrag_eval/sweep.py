@@ -25,7 +25,7 @@ def run_sweep(asked: Asked, options: RunOptions, watch: Watch) -> SweepResult:
     """
     job = job_of(asked)
     folder = None if options.fresh else unfinished_sweep(options.output_dir, job.spec.name)
-    uri = check_ground(job, options, resumed=folder is not None, watch=watch)
+    uri = check_ground(job, options, folder=folder, watch=watch)
     caps = period_caps(job, options, folder)
     redact = frozenset(job.spec.redact)
     if folder is not None:
@@ -51,7 +51,7 @@ def resume_sweep(
     folder = find_sweep(options.output_dir, sweep_id)
     with LedgerReader.open(folder) as reader:
         job = job_of_ledger(reader, max_usd=max_usd, concurrency=concurrency)
-    uri = check_ground(job, options, resumed=True, watch=watch)
+    uri = check_ground(job, options, folder=folder, watch=watch)
     caps = period_caps(job, options, folder)
     with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
         return Session(job, ledger, options, watch, uri, caps).result()
