@@ -5,6 +5,7 @@ from __future__ import annotations
 _SETS_UP = "sets up an environment"
 _ELSEWHERE = "needs no account; plan is run for other sweeps"
 _BEDROCK = "needs a Bedrock account"
+_LOOPBACK = "needs an account; tests/docs/test_bedrock_page.py has one of its own"
 _SERVES = "serves until it is stopped; tests/ui has it running"
 _SHELL = "changes the shell's own files; its script is tested by itself"
 _CLUSTER = "needs a cluster; tests/docs/test_dask_page.py has one"
@@ -16,6 +17,12 @@ EXEMPT: dict[str, dict[str, str]] = {
         "finrag-eval validate sweeps/nightly_model_comparison.yaml --online": _BEDROCK,
         "finrag-eval plan sweeps/nightly_model_comparison.yaml": _ELSEWHERE,
         "finrag-eval run sweeps/nightly_model_comparison.yaml": _BEDROCK,
+    },
+    "bedrock.md": {
+        "finrag-eval validate sweeps/nightly_model_comparison.yaml --online": _LOOPBACK,
+        "finrag-eval run sweeps/by_batch.yaml": _LOOPBACK,
+        "finrag-eval resume latest": _LOOPBACK,
+        "finrag-eval query --config vectors/ml_config.yaml": _LOOPBACK,
     },
     "first-sweep.md": {"finrag-eval --install-completion": _SHELL},
     "tracking-server.md": {
