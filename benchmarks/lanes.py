@@ -49,16 +49,13 @@ WORDS = ("revenue", "income", "fiscal", "year", "segment", "margin", "growth", "
 
 
 def text_of(chars: int, rng: random.Random) -> str:
-    words = []
-    while sum(map(len, words)) + len(words) < chars:
-        words.append(rng.choice(WORDS))
-    return " ".join(words)[:chars]
+    return " ".join(rng.choices(WORDS, k=chars // 4))[:chars]
 
 
 def made_up_trial(number: int, rng: random.Random) -> tuple[TrialRecord, Query, dict[str, Any]]:
     """A trial with a 20 KB context and all figures, as a sweep gives it."""
     context, answer = text_of(20_000, rng), text_of(1_500, rng)
-    at = 1_790_000_000.0 + number
+    at = number * 1.0
     record = TrialRecord(
         outcome_id=number,
         scores_id=number,
@@ -212,7 +209,7 @@ def floor(store: Store, runs: Sequence[tuple[str, RunPayload]]) -> None:
     database.execute("PRAGMA synchronous=NORMAL")
     rows: dict[str, list[tuple[Any, ...]]] = {"runs": [], "params": [], "tags": [], "metrics": []}
     for key, run in runs:
-        run_id = run_id_for("bench", key)
+        run_id = run_id_for("bench", key, run.start_ms)
         rows["runs"].append((run_id, run.name, run.start_ms, run.end_ms, int(store.experiment_id)))
         rows["params"] += [(k, v, run_id) for k, v in run.params.items()]
         rows["tags"] += [(k, v, run_id) for k, v in run.tags.items()]
@@ -236,7 +233,9 @@ def floor(store: Store, runs: Sequence[tuple[str, RunPayload]]) -> None:
 
 
 def _jobs(runs: Sequence[tuple[str, RunPayload]]) -> list[Job]:
-    return [Job(trial_key=key, scores_id=1, payload=payload) for key, payload in runs]
+    return [
+        Job(trial_key=key, scores_id=payload.start_ms, payload=payload) for key, payload in runs
+    ]
 
 
 def main() -> None:

@@ -38,12 +38,13 @@ def write_local(folder: str, files: Mapping[str, Content], *, is_visible: bool) 
     Without ``is_visible`` nobody knows the run yet, and half a file that a crash left is written
     again before anyone can.
     """
-    made: set[str] = set()
+    os.makedirs(folder, exist_ok=True)
+    made = {folder}
     for name, content in files.items():
         target = f"{folder}/{name}"
         parent = target.rpartition("/")[0]
         if parent not in made:
-            os.makedirs(parent, exist_ok=True)
+            _make_folder(parent)
             made.add(parent)
         if is_visible:
             draft = f"{target}.new-{os.getpid()}"
@@ -76,6 +77,15 @@ def write_files(
         write_through_api(client, run_id, files)
     else:
         write_local(folder, files, is_visible=is_visible)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        os.makedirs(path, exist_ok=True)
 
 
 def _write(path: str, content: Content) -> None:

@@ -16,7 +16,7 @@ from finrag_eval.record.reconcile import reconcile
 from finrag_eval.record.run_book import Entry, RunBook
 from finrag_eval.record.store import Store
 
-_BATCH = {"bulk": 100, "public": 16}
+_BATCH = {"bulk": 200, "public": 16}
 
 
 class Follower:

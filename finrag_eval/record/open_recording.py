@@ -24,7 +24,7 @@ from finrag_eval.record.payload import Origin
 from finrag_eval.record.public_lane import PublicLane
 from finrag_eval.record.reconcile import reconcile, remove_strays
 from finrag_eval.record.run_book import RunBook
-from finrag_eval.record.store import Store, mask_uri, open_store
+from finrag_eval.record.store import Store, mask_uri, open_store, why_unreachable
 from finrag_eval.record.sweep_run import SweepRun
 from finrag_eval.record.traces import Tracer
 
@@ -47,6 +47,8 @@ def open_recording(
     def being_made() -> None:
         channel.send("notice", text=f"making a new MLflow store, {mask_uri(uri)}: some seconds")
 
+    if reason := why_unreachable(uri):  # MLflow itself tries a dead database for minutes
+        raise StoreAway(reason)
     with contextlib.ExitStack() as undo, as_away():
         store = open_store(uri, experiment, own_process=True, on_create=being_made)
         gc.collect()

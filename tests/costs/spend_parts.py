@@ -27,7 +27,7 @@ from finrag_eval.domain import (
     Usage,
 )
 from finrag_eval.money import cost_usd, exact_sum
-from finrag_eval.record.bulk_lane import BulkLane, run_id_for
+from finrag_eval.record.bulk_lane import BulkLane
 from finrag_eval.record.lanes import Job, Written
 from finrag_eval.record.parent import SweepView, parent_payload
 from finrag_eval.record.payload import CellForm, Origin
@@ -211,6 +211,29 @@ class MadeSweep:
         }
 
 
+def a_sweep(
+    number: int = 1,
+    *,
+    at: str = "2026-03-10T02:00",
+    rng: random.Random | None = None,
+    models: Sequence[Any] = (),
+    queries: int = 4,
+    apart_s: float = 30.0,
+    **changes: Any,
+) -> MadeSweep:
+    """A sweep of two models over a few queries, one trial every half minute."""
+    rng = rng or random.Random(number)
+    cells = [a_cell(model) for model in models or (a_model(), a_model("nova", price="0.0008"))]
+    asked = some_queries(queries, tags=("lookup", "growth"))
+    records = [
+        a_record(cell, query, instant(at) + place * apart_s, rng, number=place + 1)
+        for place, (query, cell) in enumerate((q, c) for q in asked for c in cells)
+    ]
+    return MadeSweep(
+        sweep_id=f"2026-{number:03d}", cells=cells, queries=asked, records=records, **changes
+    )
+
+
 class _Reader:
     """What the trials table asks of a ledger."""
 
@@ -267,9 +290,7 @@ def _record_children(store: Store, sweep: MadeSweep, origin: Origin, lane: str) 
     writer = BulkLane(store, sweep.sweep_id) if lane == "bulk" else PublicLane(store)
     writer.write(jobs, written := Written())
     assert len(written.done) == len(jobs), written.refused
-    return {
-        job.trial_key: job.run_id or run_id_for(sweep.sweep_id, job.trial_key) for job in jobs
-    }
+    return {job.trial_key: str(job.run_id) for job in jobs}
 
 
 def _view(sweep: MadeSweep, folder: Path, status: str, ended: float | None) -> SweepView:

@@ -264,7 +264,7 @@ def test_a_batch_written_again_by_the_bulk_lane_changes_nothing(
     write(BulkLane(store, SWEEP), jobs_of(payloads))
     assert {key: seen(store, run) for key, run in runs_by_key(store).items()} == before
     assert {run.info.run_id for run in runs_by_key(store).values()} == {
-        run_id_for(SWEEP, key) for key in payloads
+        run_id_for(SWEEP, key, 1) for key in payloads
     }
     check_database(store)
 

@@ -257,6 +257,15 @@ def test_a_store_that_never_comes_is_not_waited_for_and_sync_does_it_later(
     check(store_uri, sweep)
 
 
+def test_a_database_server_that_is_away_is_known_to_be_away_at_once(new_sweep: NewSweep) -> None:
+    with closing(socket.socket()) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        uri = f"postgresql://ann:secret@127.0.0.1:{nobody.getsockname()[1]}/mlflow"
+        with RecorderHandle.start(new_sweep(queries=1).folder, uri=uri) as recorder:
+            level = recorder.drain(patience_s=0.2)
+    assert (level.is_level, level.reason) == (False, "Connection refused")
+
+
 def test_a_locked_database_holds_up_nothing_but_recording(
     new_sweep: NewSweep, store_uri: str
 ) -> None:

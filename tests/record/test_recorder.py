@@ -76,6 +76,18 @@ def sync(sweep: SweepInLedger, uri: str) -> dict[str, Any]:
     return finished
 
 
+def test_the_driver_never_imports_mlflow() -> None:
+    code = (
+        "import sys\n"
+        "from finrag_eval.record import ledger, parent, payload, recording, run_book, single_run\n"
+        "from finrag_eval.record import recorder, store\n"
+        "heavy = {'mlflow', 'sqlalchemy', 'pandas', 'numpy', 'alembic'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_every_trial_becomes_one_complete_child_run(new_sweep: NewSweep, store_uri: str) -> None:
     sweep = new_sweep()
     notices: list[str] = []
