@@ -229,14 +229,14 @@ def test_metadata_that_is_no_passage_is_passed_over(aws: LoopbackAws) -> None:
     assert passage.text == "Told [31m in red ."
 
 
-def test_an_index_without_usable_metadata_stops_retrieval(aws: LoopbackAws) -> None:
+def test_vectors_without_usable_metadata_are_told_with_their_keys(aws: LoopbackAws) -> None:
     aws.programme(
         index={"filings/passages": [{"key": "1", "metadata": {"chunk": "text"}}]}, dimensions=256
     )
     with pytest.raises(ModelFault) as caught:
         S3VectorsRetriever(options()).find(QUESTION)
     fault = caught.value
-    assert (fault.error_type, fault.retry) == ("UnusableMetadata", "stop_model")
+    assert (fault.error_type, fault.retry) == ("UnusableMetadata", "never")
     assert fault.message == (
         "S3 Vectors: none of 1 vectors has ticker, fiscal_year, text as metadata; name its keys "
         "in retriever_options.fields"

@@ -41,6 +41,7 @@ class BatchGate(Gate):
         super().__init__(fresh, cells, budget=budget, reservations=reservations, **others)
         self._reservations = reservations
         self._submitted: dict[int, int] = {}
+        self._unplanned: set[int] = set()
 
     def adopt(self, model_key: str, record: BatchRecord, trial: Trial | None) -> Ticket | None:
         """The ticket of a trial that is in a job already; None where it is planned no more.
@@ -52,6 +53,7 @@ class BatchGate(Gate):
                 model_key, record.cell, record.reserved_usd
             )
             if trial is None:
+                self._unplanned.add(record.attempt)
                 return None
             self._adopted.add(trial.key)
             return self._ticket_of(Waiting(0, trial))
@@ -92,6 +94,7 @@ class BatchGate(Gate):
         """Put what a record came to in its reservation's place."""
         with self._lock:
             reservation = self._submitted.pop(attempt, None)
+            self._unplanned.discard(attempt)
             if reservation is None:
                 return
             is_bounded = self._budget.settle(reservation, settlement.billed_usd)
@@ -113,10 +116,11 @@ class BatchGate(Gate):
                 changed.wait(left)
 
     def snapshot(self) -> Snapshot:
-        """Where the sweep is now; records at the vendor are in flight."""
+        """Where the sweep is now; its trials at the vendor are in flight."""
         with self._lock:
             now = super().snapshot()
-            return replace(now, in_flight=now.in_flight + len(self._submitted))
+            at_vendor = len(self._submitted) - len(self._unplanned)
+            return replace(now, in_flight=now.in_flight + at_vendor)
 
     def _ticket_of(self, waiting: Waiting) -> Ticket:
         seat = _Seat(_WORKER, self._clock(), Condition(self._lock))

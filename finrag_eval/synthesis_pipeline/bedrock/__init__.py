@@ -2,6 +2,13 @@
 
 Enters: model requests. Leaves: checked replies, or ``ModelFault``. One attempt a call: retries,
 limits and money are others'. boto3 is imported when the first client is made.
+
+- ``client``, ``request``, ``reply``, ``deadline``   one call of Converse
+- ``faults``, ``credentials``                         what can go wrong, for all of these
+- ``embeddings``                                      a question as a vector
+- ``batch_records``, ``batch_service``                Converse by batch jobs
+- ``preflight``, ``listings``                         can a model be used?
+- ``accounts``                                        boto3 clients of all but Converse
 """
 
 from __future__ import annotations

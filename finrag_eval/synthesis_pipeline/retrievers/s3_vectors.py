@@ -278,7 +278,7 @@ class _Search:
             "UnusableMetadata",
             f"S3 Vectors: none of {self._seen} vectors has {keys} as metadata; name its keys in "
             "retriever_options.fields",
-            retry="stop_model",
+            retry="never",
             may_be_billed=False,
         )
 
