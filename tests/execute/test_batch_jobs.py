@@ -140,7 +140,7 @@ def test_what_does_not_fit_the_budget_is_not_sent(
 ) -> None:
     worst = worst_case_usd(batch_cell().model, len("Be exact.Context of q0. Question 0?"))
     cap = worst * 4
-    sweep = BatchSweep(tmp_path, [batch_cell()], count=10, budget=BudgetSpec(max_usd=cap))
+    sweep = BatchSweep(tmp_path, [batch_cell()], count=30, budget=BudgetSpec(max_usd=cap))
     seen: list[Decimal] = []
 
     def watch(gate: BatchGate, outcome: Outcome) -> None:
@@ -152,7 +152,7 @@ def test_what_does_not_fit_the_budget_is_not_sent(
     assert max(seen) <= cap
     sizes = [len(records_of(s3, body)) for body in job_bodies(jobs)]
     assert sizes[0] == 4
-    assert sum(sizes) == len(ran.outcomes) < 10
+    assert sum(sizes) == len(ran.outcomes) < 30
     assert sweep.spent() <= cap
 
 
