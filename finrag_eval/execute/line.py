@@ -128,6 +128,10 @@ class TrialLine:
                 self.unaffordable += len(queue.fresh)
                 self._close(queue, is_for_money=True)
 
+    def has_more(self) -> bool:
+        """Whether a trial is in line, or can still be drawn."""
+        return bool(self._queued or self.set_aside) or self._draw() is not None
+
     def is_empty(self) -> bool:
         """Whether no trial is left that could still be handed out."""
         if self._queued or self.set_aside:

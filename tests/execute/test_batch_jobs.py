@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -418,6 +419,39 @@ def test_a_stop_leaves_jobs_running_and_the_next_session_collects_them(
     assert len(job_bodies(jobs)) == 1
     assert len(sweep.pipeline.gathered) == 6
     assert sweep.spent() == sweep.told()
+
+
+def test_a_stop_before_anything_is_sent_leaves_nothing_behind(
+    sweep: BatchSweep, jobs: LoopbackAws
+) -> None:
+    def stop(gate: BatchGate, outcome: Outcome) -> None:
+        gate.stop("interrupted")
+
+    def gather(query: Query) -> SmallContext:
+        if query.id == "q0":
+            raise ValueError("no context")
+        return SmallContext(f"Context of {query.id}. ")
+
+    slow = threading.Event()
+
+    class Waiting(SmallPipeline):
+        def request(self, query: Query, *others: Any) -> Any:
+            assert slow.wait(20)
+            return super().request(query, *others)
+
+    def stop_and_go(gate: BatchGate, outcome: Outcome) -> None:
+        stop(gate, outcome)
+        slow.set()
+
+    sweep.pipeline = Waiting(gather=gather)
+    ran = sweep.run(after=stop_and_go)
+    assert list(ran.failures) == ["q0"]
+    assert (ran.gate.reason, ran.notices) == ("interrupted", [])
+    assert job_bodies(jobs) == []
+    with sweep.reader() as reader:
+        assert list(reader.attempt_rows()) == []
+    sweep.pipeline = SmallPipeline()
+    assert len(sweep.run().outcomes) == 5
 
 
 def test_a_session_that_dies_after_sending_pays_nothing_twice(

@@ -69,6 +69,11 @@ class BatchGate(Gate):
                 return None
             return self._ticket_of(waiting)
 
+    def is_short_of_money(self) -> bool:
+        """Whether trials are left that ``draw`` does not give: nothing but money holds them."""
+        with self._lock:
+            return self._line.has_more()
+
     def reserve(self, ticket: int, usd: Decimal) -> Refusal | None:
         """Reserve a record's worst case, in memory; why not, where it may not go."""
         with self._lock:

@@ -132,7 +132,7 @@ class _Sweeping:
             self._adopt()
             while not self._gate.is_over:
                 self._fill()
-                if not self._jobs:
+                if not self._jobs and not self._gate.is_over:
                     self._give_up_drafts()
                     break
                 self._gate.wait(self._settings.poll_s)
@@ -216,7 +216,7 @@ class _Sweeping:
 
     def _give_up_drafts(self) -> None:
         """What is too little for a job, and will not be more."""
-        is_for_money = self._gate.snapshot().set_aside > 0
+        is_for_money = self._gate.is_short_of_money()
         for model_key, draft in self._drafts.items():
             left = draft.empty()
             if not left:
