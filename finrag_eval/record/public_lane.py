@@ -125,7 +125,7 @@ def apply(store: Store, existing: ExistingRun, change: Changes) -> None:
     if change.status == "RUNNING":
         if existing.status != "RUNNING":
             client.update_run(run_id, status="RUNNING")
-    elif (existing.status, existing.end_ms) != (change.status, change.end_ms):
+    elif existing.status != change.status or change.end_ms not in (None, existing.end_ms):
         client.set_terminated(run_id, change.status, change.end_ms)
 
 
