@@ -28,6 +28,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:The ``noload``:DeprecationWarning")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def reachable_tmp(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Children that gave up root's rights must get as far as the test's own folder."""
+    base = tmp_path_factory.getbasetemp()
+    for folder in (base, base.parent, base.parent.parent):
+        if folder.name.startswith(("pytest-", "popen-")):
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 

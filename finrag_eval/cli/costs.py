@@ -76,6 +76,10 @@ def costs(
     Real money and rehearsal figures are never added to each other. Each trial counts with the
     price that was recorded with it.
     """
+    if plot is not None:
+        from finrag_eval.costs.plot import check_chart
+
+        check_chart(plot)
     from finrag_eval.costs import day_end, day_start
     from finrag_eval.costs.report import check_dimensions, check_zone, group_spend, total_by_basis
     from finrag_eval.costs.spend import read_spend
@@ -113,8 +117,7 @@ def _statuses(budget: Path | None, store: Any) -> list[BudgetStatus]:
 
     budgets = read_budgets(budget)
     now = utc_now()
-    since = min(one.bounds(now)[0] for one in budgets)
-    spend = read_spend(store, since=since.timestamp())
+    spend = read_spend(store, since=min(one.needs_since(now) for one in budgets))
     return [budget_status(one, spend, now) for one in budgets]
 
 

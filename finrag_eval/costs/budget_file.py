@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -54,44 +54,42 @@ def read_budgets(path: Path) -> tuple[PeriodBudget, ...]:
     """The budgets of a file; raises InvalidInput with every problem of it."""
     problems: list[Problem] = []
     root = read_yaml(path, "budget file", problems)
-    content: Mapping[str, Any] = {}
+    entries: Sequence[Any] = ()
     if root is not None:
-        content = _FILE.read(root, "", Reading(problems))
-        _check(root, content, problems)
+        reading = Reading(problems)
+        content = _FILE.read(root, "", reading)
+        entries = content.get("budgets", ()) if isinstance(content, Mapping) else ()
+        for index, entry in enumerate(entries):
+            if isinstance(entry, Mapping):
+                written = root.content["budgets"].content[index]
+                _check(entry, written, f"budgets[{index}]", reading)
+                _check_name(entry, written, entries[:index], f"budgets[{index}].name", reading)
     if problems:
-        raise InvalidInput(problems)
-    return tuple(_budget(entry) for entry in content["budgets"])
+        raise InvalidInput(sorted(problems, key=lambda problem: problem.line or 0))
+    return tuple(_budget(entry) for entry in entries)
 
 
-def _check(root: Value, content: Mapping[str, Any], problems: list[Problem]) -> None:
-    """What no single field can tell: zones that exist, one tag, names that differ."""
-    written = root.content.get("budgets")
-    if problems or written is None:
-        return
-    seen: dict[str, int | None] = {}
-    for index, (value, entry) in enumerate(zip(written.content, content["budgets"], strict=True)):
+def _check(entry: Mapping[str, Any], written: Value, at: str, reading: Reading) -> None:
+    """What no single field can tell: zones that exist, and one tag."""
+    try:
+        ZoneInfo(entry.get("tz", "UTC"))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"there is no time zone {entry['tz']!r}"
+        reading.wrong(written.content["tz"], f"{at}.tz", message, "write it like Europe/Berlin")
+    tags = (entry.get("scope") or {}).get("tag")
+    if tags is not None and len(tags) != 1:
+        value = written.content["scope"].content["tag"]
+        fix = "name one tag a budget"
+        reading.wrong(value, f"{at}.scope.tag", f"names {len(tags)} tags", fix)
 
-        def tell(key: str, message: str, fix: str, at: int = index, of: Value = value) -> None:
-            line = (of.content.get(key) or of).line
-            problems.append(
-                Problem(
-                    file=root.source.shown,
-                    line=line,
-                    key=f"budgets[{at}].{key}",
-                    message=message,
-                    fix=fix,
-                )
-            )
 
-        try:
-            ZoneInfo(entry["tz"])
-        except (ZoneInfoNotFoundError, ValueError):
-            tell("tz", f"there is no time zone {entry['tz']!r}", "write it like Europe/Berlin")
-        if len(entry.get("scope", {}).get("tag", {"one": "tag"})) != 1:
-            tell("scope", "tag names several tags", "name one tag a budget")
-        if entry["name"] in seen:
-            tell("name", f"{entry['name']!r} is used twice", f"see line {seen[entry['name']]}")
-        seen[entry["name"]] = value.line
+def _check_name(
+    entry: Mapping[str, Any], written: Value, before: Sequence[Any], at: str, reading: Reading
+) -> None:
+    names = [one.get("name") for one in before if isinstance(one, Mapping)]
+    if entry.get("name") is not None and entry["name"] in names:
+        message, fix = f"{entry['name']!r} is used twice", "give each budget a name of its own"
+        reading.wrong(written.content["name"], at, message, fix)
 
 
 def _budget(entry: Mapping[str, Any]) -> PeriodBudget:

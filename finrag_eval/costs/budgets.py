@@ -163,10 +163,10 @@ def spent_in_period(budget: PeriodBudget, spend: pd.DataFrame, now: datetime) ->
 def budget_status(budget: PeriodBudget, spend: pd.DataFrame, now: datetime) -> BudgetStatus:
     """The status of one budget at ``now``, from a frame with all spending since ``needs_since``.
 
-    The forecast adds two things to what is spent, each resampled from the whole days seen
-    (bootstrap, 2,000 resamples, fixed seed): what such a day still brings after this time of day,
-    and a whole day for every day that is left. So idle days and heavy nights weigh as they fell,
-    and tonight's sweep counts until it has run.
+    The forecast adds two things to what is spent: what a day still brings after this time of day,
+    and a whole day for every day that is left. Its range is that of 2,000 resamples (fixed seed),
+    in which the days seen are drawn anew, and from them the days to come. So idle days and heavy
+    nights weigh as they fell, and tonight's sweep counts until it has run.
     """
     start, end = budget.bounds(now)
     local_now = now.astimezone(start.tzinfo)
@@ -234,8 +234,11 @@ def _forecast(
 
     random = np.random.default_rng(_SEED)
     whole, after = np.array(days).T
-    totals = spent + random.choice(after, size=_RESAMPLES)
-    totals += random.choice(whole, size=(_RESAMPLES, days_left)).sum(axis=1)
+    count = len(days)
+    known = random.integers(count, size=(_RESAMPLES, count))
+    drawn = random.integers(count, size=(_RESAMPLES, days_left + 1))
+    chosen = np.take_along_axis(known, drawn, axis=1)
+    totals = spent + after[chosen[:, 0]] + whole[chosen[:, 1:]].sum(axis=1)
     low, high = np.quantile(totals, [0.05, 0.95])
     expected = spent + float(after.mean()) + days_left * float(whole.mean())
     return expected, float(low), float(high)

@@ -23,6 +23,19 @@ def plot_spend(spend: pd.DataFrame, path: Path, *, zone: ZoneInfo | None = None)
     Rehearsal figures are hatched and never stacked on real money. Raises InvalidInput for another
     kind of file.
     """
+    check_chart(path)
+    figure = _figure(group_spend(spend, ["day", "model_key"], zone=zone))
+    if path.suffix == ".html":
+        page = io.StringIO()
+        figure.savefig(page, format="svg", bbox_inches="tight")
+        svg = page.getvalue()[page.getvalue().index("<svg") :]
+        path.write_text(_page(svg), encoding="utf-8")
+    else:
+        figure.savefig(path, format=path.suffix[1:], bbox_inches="tight", dpi=150)
+
+
+def check_chart(path: Path) -> None:
+    """Nothing, where a chart can be drawn into such a file; else raises InvalidInput."""
     if path.suffix not in (".png", ".svg", ".html"):
         raise InvalidInput(
             [
@@ -34,14 +47,6 @@ def plot_spend(spend: pd.DataFrame, path: Path, *, zone: ZoneInfo | None = None)
                 )
             ]
         )
-    figure = _figure(group_spend(spend, ["day", "model_key"], zone=zone))
-    if path.suffix == ".html":
-        page = io.StringIO()
-        figure.savefig(page, format="svg", bbox_inches="tight")
-        svg = page.getvalue()[page.getvalue().index("<svg") :]
-        path.write_text(_page(svg), encoding="utf-8")
-    else:
-        figure.savefig(path, format=path.suffix[1:], bbox_inches="tight", dpi=150)
 
 
 def _figure(groups: pd.DataFrame) -> Any:
@@ -81,7 +86,9 @@ def _figure(groups: pd.DataFrame) -> Any:
     axes.set_ylabel("USD")
     axes.set_title("Spending by day and model", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    if days:
+    if not days:
+        axes.text(0.5, 0.5, "nothing was spent in that time", ha="center", va="center")
+    else:
         axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

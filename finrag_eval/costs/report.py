@@ -113,9 +113,18 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A frame's rows as plain JSON-able dictionaries; what is not known is None."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [
-        {str(key): value.item() if hasattr(value, "item") else value for key, value in row.items()}
+        {str(name): _plain(str(name), value) for name, value in row.items()}
         for row in plain.to_dict("records")
     ]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value of Python's own; tokens are whole."""
+    if value is None:
+        return None
+    if name in TOKENS:
+        return int(value)
+    return value.item() if hasattr(value, "item") else value
 
 
 def _exact_sums(amounts: pd.Series[Any], codes: Any, groups: int) -> list[float]:

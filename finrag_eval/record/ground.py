@@ -53,4 +53,6 @@ def _has_recorded(uri: str, results_folder: Path) -> bool:
         return False
     newest = sorted(results_folder.iterdir(), reverse=True)[:_SWEEPS_LOOKED_AT]
     books = (recorded(folder) for folder in newest if folder.is_dir())
-    return any(book is not None and book.uri == mask_uri(uri) and book.parent_run_id for book in books)
+    return any(
+        book is not None and book.uri == mask_uri(uri) and book.parent_run_id for book in books
+    )

@@ -1,0 +1,59 @@
+"""Stores for the tests of spending."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from spend_parts import MadeSweep, record_sweep
+
+from finrag_eval.record.store import Store, open_store
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """MLflow 3.17 itself uses what SQLAlchemy 2.1 calls old."""
+    config.addinivalue_line("filterwarnings", "ignore:The ``noload``:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated MLflow database to copy: migrations take a second."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    code = (
+        "import sys; from finrag_eval.record.store import open_store; "
+        "open_store(sys.argv[1], 'Tests', own_process=True).engine.dispose()"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, f"sqlite:///{path}"], check=True, capture_output=True
+    )
+    return path
+
+
+@pytest.fixture
+def uri(empty_store: Path, tmp_path: Path) -> str:
+    """A fresh SQLite store of this test."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+Recorder = Callable[..., str]
+
+
+@pytest.fixture
+def recording(uri: str, tmp_path: Path) -> Iterator[Recorder]:
+    """Records sweeps in this test's store, each in the experiment that it names."""
+    opened: dict[str, Store] = {}
+
+    def record(sweep: MadeSweep, **options: object) -> str:
+        if sweep.experiment not in opened:
+            opened[sweep.experiment] = open_store(uri, sweep.experiment)
+        folder = tmp_path / "results" / sweep.sweep_id
+        return record_sweep(opened[sweep.experiment], folder, sweep, **options)  # type: ignore[arg-type]
+
+    yield record
+    for store in opened.values():
+        store.engine.dispose()
