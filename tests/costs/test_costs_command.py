@@ -69,7 +69,7 @@ def test_costs_are_printed_as_a_table_of_80_columns(
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split()[0] == "day"
-    assert sum(line.startswith("2026-03-03") for line in lines) == 2
+    assert sum(line.startswith("2026-03-03") for line in lines) == 3
     assert "billed: $0.092 in 8 runs (target $0.088, wasted $0.0040)\n" in out
     assert "rehearsal, no real money: $16.00 in 4 runs\n" in out
 
