@@ -54,11 +54,17 @@ class Plan:
         return next(cell for cell in self.cells if cell.name == name)
 
     def trials(self) -> Iterator[Trial]:
-        """Every trial, query by query, so that the cells of a query share what was retrieved."""
+        """Every trial, query by query, so that the cells of a query share what was retrieved.
+
+        The cells take turns in being first: who comes first finds caches cold, and no cell shall
+        be slower than another for that.
+        """
         numbering = _Occurrences(self.cells, self.query_set.queries)
-        for query in self.query_set.queries:
+        for place, query in enumerate(self.query_set.queries):
+            first = place % max(1, len(self.cells))
+            turn = (*self.cells[first:], *self.cells[:first])
             for repeat in range(1, self.spec.repeats + 1):
-                for cell in self.cells:
+                for cell in turn:
                     yield Trial(
                         key=numbering.key(cell, query, repeat),
                         cell=cell.name,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from finrag_eval.comparisons import compared
 from finrag_eval.domain import Query
 from finrag_eval.ending import Ending
+from finrag_eval.estimate.learning import learn
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
@@ -47,6 +48,7 @@ def wrap_up(
     """The summary and the exit code, once every file is written and the store is level."""
     level = None if recorder is None else _drain(recorder, watch)
     summary = write_files(job, folder, ending)
+    _teach(job, folder, summary)
     if recorder is not None:
         ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         level = ended if level is None or level.is_level else level
@@ -83,6 +85,19 @@ def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
         write_trials(folder, rows.columns, rows.batches())
         write_report_html(folder / REPORT_HTML, summary, trial_views(reader, origin, store))
     return summary
+
+
+def _teach(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
+    """Let the next plan of this results folder know what this sweep saw."""
+    with LedgerReader.open(folder) as reader:
+        learn(
+            folder.parent,
+            sweep_id=folder.name,
+            ended_at=str(summary["ended_at"]),
+            plan=job.plan,
+            judges=list(job.judges.values()),
+            records=reader.final_records(),
+        )
 
 
 def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:

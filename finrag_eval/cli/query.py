@@ -57,7 +57,10 @@ def query(
     tracking_uri: options.TrackingUri = None,
     output: options.Output = options.Format.table,
 ) -> int:
-    """Ask one question; print the answer; record it as an MLflow run."""
+    """Ask one question; print the answer; record it as an MLflow run.
+
+    Exit code 5 where no answer came, 6 where the store did not take the run.
+    """
     from finrag_eval.tracked_query import ask
 
     asked = ask(
@@ -83,4 +86,8 @@ def query(
         from finrag_eval.report.terminal import query_report
 
         typer.echo(query_report(asked.result, run_url=asked.run_url, width=width()))
-    return 1 if asked.result.get("error") else 0
+    if asked.not_tracked is not None:
+        typer.echo(f"not tracked: {asked.not_tracked}", err=True)
+    if asked.result.get("error"):
+        return 5
+    return 6 if asked.not_tracked is not None else 0

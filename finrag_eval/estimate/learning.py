@@ -1,0 +1,116 @@
+"""After a sweep: what its answers teach the next plan, and how this one's estimate did.
+
+Enters: a finished sweep's plan and records. Leaves: an updated ``calibration.json``. Reads no
+texts: the lengths that the ledger has beside each answer are enough.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from finrag_eval.domain import Cell, ModelConfig, TrialRecord
+from finrag_eval.estimate.estimating import Todo, estimate_plan
+from finrag_eval.estimate.history import Held, History, Observed, read_history, write_history
+from finrag_eval.estimate.prompt_sizes import PromptSizes, fixed_chars
+from finrag_eval.money import exact_sum
+from finrag_eval.plan import Plan
+
+
+def learn(
+    results_folder: Path,
+    *,
+    sweep_id: str,
+    ended_at: str,
+    plan: Plan,
+    judges: Sequence[ModelConfig],
+    records: Iterable[TrialRecord],
+) -> None:
+    """Keep what the sweep's own answers teach, and its estimate beside its true cost.
+
+    Answers that were reused teach nothing new. A sweep without an answer changes nothing.
+    """
+    answers = _Answers(plan)
+    for record in records:
+        answers.add(record)
+    if not answers.observed:
+        return
+    history = read_history(results_folder)
+    held = answers.held(history, sweep_id, ended_at, judges)
+    write_history(results_folder, history.with_answers(answers.by_cell()).with_sweep(held))
+
+
+class _Answers:
+    """The sweep's own answers: lengths, tokens and money, by cell."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._cells: Mapping[str, Cell] = {cell.name: cell for cell in plan.cells}
+        self._fixed = {cell.name: fixed_chars(cell.prompts) for cell in plan.cells}
+        self._query_chars = {query.id: len(query.query) for query in plan.query_set.queries}
+        self.observed: dict[str, list[Observed]] = defaultdict(list)
+        self._own_chars: dict[str, int] = {}
+        self._usd = exact_sum(())
+
+    def add(self, record: TrialRecord) -> None:
+        if record.status != "success" or record.reused_from or record.input_tokens is None:
+            return
+        cell, query_id = record.trial.cell, record.trial.query_id
+        own = self._query_chars[query_id] + (record.context_length_chars or 0)
+        self._own_chars[query_id] = own
+        self._usd = exact_sum((self._usd, record.cost_usd or Decimal(0), record.judge_cost_usd))
+        cached = (record.cache_read_tokens or 0) + (record.cache_write_tokens or 0)
+        self.observed[cell].append(
+            Observed(
+                prompt_chars=own + self._fixed[cell],
+                prompt_tokens=record.input_tokens + cached,
+                output_tokens=record.output_tokens or 0,
+                latency_seconds=record.latency_total_seconds,
+            )
+        )
+
+    def by_cell(self) -> dict[tuple[str, str], list[Observed]]:
+        """The answers by model id and cell digest, as a history takes them."""
+        found: dict[tuple[str, str], list[Observed]] = defaultdict(list)
+        for name, answers in self.observed.items():
+            cell = self._cells[name]
+            found[cell.model.model_id, cell.digest] += answers
+        return found
+
+    def held(
+        self, history: History, sweep_id: str, ended_at: str, judges: Sequence[ModelConfig]
+    ) -> Held:
+        """What the history before this sweep would have said of it, beside what it cost."""
+        todo = [
+            Todo(
+                cell=cell,
+                trials=len(self.observed[name]),
+                recorded=0,
+                judges=tuple(judges),
+            )
+            for name, cell in self._cells.items()
+            if self.observed.get(name)
+        ]
+        spec = self._plan.spec
+        found = estimate_plan(todo, self._sizes(), history, spec.execution, {}, None)
+        return Held(
+            sweep_id=sweep_id,
+            ended_at=ended_at,
+            expected_usd=found.usd.expected,
+            low_usd=found.usd.low,
+            high_usd=found.usd.high,
+            true_usd=float(self._usd),
+            fitted_on=sum(len(lessons) for lessons in history.cells.values()),
+        )
+
+    def _sizes(self) -> PromptSizes:
+        own = np.array(list(self._own_chars.values()), dtype=np.int64)
+        versions = {
+            cell.prompts.version.label: self._fixed[name] for name, cell in self._cells.items()
+        }
+        chars = np.array([own + fixed for fixed in versions.values()])
+        return PromptSizes(versions=tuple(versions), chars=chars, bytes=chars, share=1.0)
