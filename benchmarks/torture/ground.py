@@ -97,7 +97,7 @@ class Ground:
     @property
     def sweep_folder(self) -> Path:
         """The newest sweep's folder."""
-        return max((self.folder / "sweep_results").iterdir())
+        return max(path for path in (self.folder / "sweep_results").iterdir() if path.is_dir())
 
     def clear(self) -> None:
         """Remove all results; the store stays."""
