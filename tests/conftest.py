@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,17 @@ settings.load_profile("finrag")
 def pytest_configure(config: pytest.Config) -> None:
     """MLflow 3.17 itself uses what SQLAlchemy 2.1 calls old."""
     config.addinivalue_line("filterwarnings", "ignore:The ``noload``:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def own_tracking_uri() -> Iterator[None]:
+    """``mlflow.set_tracking_uri`` writes to the environment: no test inherits another's store."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 @pytest.fixture(scope="session", autouse=True)
