@@ -7,7 +7,7 @@ a store that cannot be reached costs the run, never the answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import count
@@ -21,6 +21,7 @@ from finrag_eval.domain import (
     ModelConfig,
     ModelReply,
     ModelRequest,
+    PromptTexts,
     PromptVersion,
     Purpose,
     Query,
@@ -121,11 +122,13 @@ def ask(
 
     question = seed_query() if query is None else query
     ml_config = _ml_config(config)
-    model = ml_config.model(model_key)
     versions = PromptVersion(system=system_prompt_version, query=query_template_version)
-    texts = PromptLibrary(ml_config.pipeline.prompts_folder).load(versions)
-    uri = _store(tracking_uri, experiment_name) if tracking else None
-    _check_credentials(model, ml_config)
+    library = PromptLibrary(ml_config.pipeline.prompts_folder)
+    model, texts, uri = _all_of(
+        lambda: _usable(ml_config.model(model_key), ml_config),
+        lambda: library.load(versions),
+        lambda: _store(tracking_uri, experiment_name) if tracking else None,
+    )
     caller = _Caller(model, ml_config)
     started_at = time.time()
     result = answer_query(
@@ -237,15 +240,35 @@ def _store(tracking_uri: str | None, experiment: str) -> str:
     return uri
 
 
-def _check_credentials(model: ModelConfig, config: MlConfig) -> None:
+def _all_of(
+    model: Callable[[], ModelConfig],
+    texts: Callable[[], PromptTexts],
+    store: Callable[[], str | None],
+) -> tuple[ModelConfig, PromptTexts, str | None]:
+    """What each of the three gives. Raises InvalidInput with the problems of all of them."""
+    problems: list[Problem] = []
+    found: list[Any] = []
+    for look in (model, texts, store):
+        try:
+            found.append(look())
+        except InvalidInput as wrong:
+            problems.extend(wrong.problems)
+    if problems:
+        raise InvalidInput(problems)
+    return found[0], found[1], found[2]
+
+
+def _usable(model: ModelConfig, config: MlConfig) -> ModelConfig:
+    """The model. Raises InvalidInput where it is one of Bedrock's and there are no credentials."""
     if model.provider != "bedrock":
-        return
+        return model
     from finrag_eval.synthesis_pipeline.bedrock import credentials_problem
 
     with_aws = replace(model, settings={**config.pipeline.aws, **model.settings})
     problem = credentials_problem(with_aws)
     if problem is not None:
         raise InvalidInput([problem])
+    return model
 
 
 def _record(

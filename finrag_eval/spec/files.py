@@ -5,6 +5,7 @@ Enters: paths. Leaves: text without its byte-order mark, or None and a problem.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from finrag_eval.errors import Problem
@@ -58,6 +59,10 @@ def _where_else(path: Path) -> str:
     folder = path.absolute().parent
     if not folder.is_dir():
         return f"there is no folder {shown(folder)} either; check the path"
-    alike = sorted(other.name for other in folder.iterdir() if other.suffix == path.suffix)
-    listed = ", ".join(alike[:8])
-    return f"{shown(folder)} has: {listed}" if alike else "check the path"
+    alike = [*sorted(folder.glob(f"*{path.suffix}")), *sorted(folder.glob(f"[!.]*/*{path.suffix}"))]
+    by_name = {other.name: other for other in reversed(alike) if other.is_file()}
+    close = get_close_matches(path.name, by_name, n=1)
+    if close:
+        return f"did you mean {shown(by_name[close[0]])}?"
+    listed = ", ".join(shown(other) for other in alike[:6])
+    return f"near it: {listed}" if listed else "check the path"

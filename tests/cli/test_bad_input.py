@@ -101,6 +101,16 @@ def test_missing_credentials_say_what_to_set_and_that_rehearsals_need_none(
     assert not (here / "sweep_results").exists()
 
 
+def test_a_question_is_refused_with_all_that_is_wrong_at_once(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = ["-m", "rehearsal_kip", "--system-prompt-version", "v9", "--tracking-uri", "xyz://s"]
+    assert main(["query", *wrong]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["ml_config.yaml", "prompts", "tracking URI"]
+    assert "did you mean 'rehearsal_kpi'?" in lines[0]
+
+
 @pytest.mark.parametrize(
     ("uri", "said"),
     [

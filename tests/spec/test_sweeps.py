@@ -286,7 +286,7 @@ def test_a_file_that_is_no_sweep_says_why(content: bytes, problem: str, folder: 
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("sweap.yaml", "sweap.yaml: no such sweep file; . has: ml_config.yaml"),
+        ("sweap.yaml", "sweap.yaml: no such sweep file; near it: ml_config.yaml"),
         (
             "nowhere/s.yaml",
             "nowhere/s.yaml: no such sweep file; there is no folder nowhere either; check the path",
