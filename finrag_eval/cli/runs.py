@@ -227,7 +227,8 @@ def _print(
     from finrag_eval.cli.display import width
     from finrag_eval.report.spend_tables import runs_table
 
-    short = [{**row, "run_id": row["run_id"][:8]} for row in rows]
+    # Ids of the bulk lane grow: their ends are what differs.
+    short = [{**row, "run_id": f"…{row['run_id'][-8:]}"} for row in rows]
     typer.echo(runs_table(short, names, width=width()))
     if len(rows) == limit:
         typer.echo(f"\nthe first {limit}; --limit shows more, --format csv has whole run ids")
