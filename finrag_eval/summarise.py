@@ -7,6 +7,7 @@ never averaged in.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -361,9 +362,23 @@ def _warnings(facts: SweepFacts, cells: Sequence[Mapping[str, Any]]) -> Iterator
         if figures.get("warning")
     }
     yield from sorted(few)
+    for name in dict.fromkeys(name for cell in cells for name in cell["scores"]):
+        yield from _scorer_warnings(name, [cell["scores"].get(name, {}) for cell in cells])
     bases = {cell["cost_basis"] for cell in cells}
     if len(bases) > 1:
         yield "some cells are billed and some are rehearsals: their costs cannot be compared"
+
+
+def _scorer_warnings(name: str, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Said where a scorer broke, or could not tell of a single answer."""
+    if broken := sum(figures.get("errors", 0) for figures in cells):
+        yield f"the scorer {name} itself broke on {broken} answers"
+    reasons: Counter[str] = Counter()
+    for figures in cells:
+        reasons.update(figures.get("unscored_reasons", {}))
+    if reasons and not any(figures.get("n") for figures in cells):
+        reason, _ = reasons.most_common(1)[0]
+        yield f"{name} scored none of {reasons.total()} answers; most often: {reason}"
 
 
 def _mean(values: Floats) -> float | None:

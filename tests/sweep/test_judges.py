@@ -88,6 +88,10 @@ def test_an_unreadable_verdict_is_unscored_with_its_reason(
     assert cell["scores"]["judge"]["n"] == 0
     assert cell["scores"]["judge"]["mean"] is None
     assert cell["scores"]["judge"]["unscored"] == 5
+    assert (
+        "judge scored none of 10 answers; most often: the judge's reply is not one JSON object"
+        in summary["warnings"]
+    )
 
 
 def test_scoring_again_keeps_verdicts_and_asks_for_no_answer(
