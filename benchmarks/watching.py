@@ -1,0 +1,102 @@
+"""A command of the program, watched from outside: wall time, CPU and memory of all its processes.
+
+Memory is the sum of the processes' resident memory, sampled from /proc, so that pages which they
+share count twice. CPU is what the kernel counted for the whole tree; that of the first process
+alone is its last sample.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent.absolute()
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1024**2
+_TICKS = os.sysconf("SC_CLK_TCK")
+_SAMPLE_S = 0.1
+
+
+@dataclass(slots=True)
+class Used:
+    """What one command used; ``mb`` is the largest sum of all its processes at one time."""
+
+    began_at: float = field(default_factory=time.time)
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    mb: float = 0.0
+    mb_first: float = 0.0
+    mb_others: float = 0.0
+    cpu_first_s: float = 0.0
+    exit_code: int = -1
+    course: list[tuple[float, float, float]] = field(default_factory=list)
+
+
+def measured(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Used:
+    """Run ``finrag-eval`` in a folder, and watch it and its children; output goes to said.txt."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE), **(env or {})}
+    began = time.perf_counter()
+    with (folder / "said.txt").open("ab") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "finrag_eval", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=said,
+            stderr=said,
+        )
+        used = Used()
+        is_over = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(process.pid, used, is_over, began))
+        watcher.start()
+        _, status, resources = os.wait4(process.pid, 0)
+        used.wall_s = time.perf_counter() - began
+        is_over.set()
+        watcher.join()
+    process.returncode = used.exit_code = os.waitstatus_to_exitcode(status)
+    used.cpu_s = resources.ru_utime + resources.ru_stime
+    return used
+
+
+def _watch(pid: int, used: Used, is_over: threading.Event, began: float) -> None:
+    noted = 0.0
+    while not is_over.wait(_SAMPLE_S):
+        first = _resident_mb(pid)
+        others = sum(_resident_mb(child) for child in _children(pid))
+        used.mb = max(used.mb, first + others)
+        used.mb_first, used.mb_others = max(used.mb_first, first), max(used.mb_others, others)
+        used.cpu_first_s = max(used.cpu_first_s, _cpu_s(pid))
+        if (now := time.perf_counter() - began) >= noted:
+            used.course.append((round(now, 1), round(first), round(others)))
+            noted = now + 1
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        direct = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return []
+    return direct + [each for child in direct for each in _children(child)]
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+    except (OSError, IndexError):
+        return 0.0
