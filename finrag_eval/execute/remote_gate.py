@@ -90,7 +90,13 @@ class ServedGate:
             with connection:
                 while True:
                     method, arguments, named = connection.recv()
-                    connection.send(self._answer(worker, method, arguments, named))
+                    answer = self._answer(worker, method, arguments, named)
+                    if isinstance(answer, Ticket) and connection.poll():
+                        # Who waits for an answer sends nothing: its process died in the queue,
+                        # and the trial did not die with it.
+                        self._gate.give_back(answer.number, Refusal.LATER, answer.carried)
+                        return
+                    connection.send(answer)
         except (EOFError, OSError):
             pass
         finally:

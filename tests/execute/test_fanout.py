@@ -181,6 +181,24 @@ def test_trials_of_a_closed_connection_are_handed_to_others() -> None:
         assert again.carried.losses == 1
 
 
+def test_a_worker_that_died_in_the_queue_cannot_lose_a_trial() -> None:
+    gate = open_gate(1, 2)
+    with ServedGate(gate, gate.lose, "127.0.0.1") as served:
+        first = RemoteGate(served.address)
+        assert first.next_trial("") is not None
+        queued = [RemoteGate(served.address) for _ in range(3)]
+        for door in queued:
+            door._connection.send(("next_trial", ("",), {}))
+        assert eventually(lambda: len(gate._idle) == 3)
+        for door in queued:
+            door.close()
+        first.close()
+        assert eventually(lambda: not gate._idle)
+        again = RemoteGate(served.address).next_trial("")
+        assert again is not None
+        assert again.carried.losses == 1
+
+
 @pytest.fixture
 def dask_cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler and two workers, each a process of its own."""
