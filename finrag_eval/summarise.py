@@ -289,15 +289,22 @@ def _usd_per_correct(held: CellColumns) -> dict[str, float | None]:
 
 def _slices(finished: Sequence[CellColumns], queries: Sequence[Query]) -> Iterator[dict[str, Any]]:
     """Scores by difficulty, answer type, tag and ticker, for slices of three queries or more."""
-    members: dict[tuple[str, str], set[str]] = {}
-    for query in queries:
-        for place in _places(query):
-            members.setdefault(place, set()).add(query.id)
+    members: dict[tuple[str, str], list[int]] = {}
+    for number, query in enumerate(queries):
+        for place in dict.fromkeys(_places(query)):
+            members.setdefault(place, []).append(number)
+    numbers = {query.id: number for number, query in enumerate(queries)}
+    asked = [
+        np.fromiter((numbers.get(one, -1) for one in held.query_ids), np.intp, held.trials)
+        for held in finished
+    ]
     for (by, value), ids in sorted(members.items()):
         if len(ids) < _SMALLEST_SLICE:
             continue
-        for held in finished:
-            chosen = np.fromiter((one in ids for one in held.query_ids), bool, held.trials)
+        is_member = np.zeros(len(queries) + 1, dtype=bool)  # the last is that of number -1
+        is_member[ids] = True
+        for held, query_numbers in zip(finished, asked, strict=True):
+            chosen = is_member[query_numbers]
             for name, values in held.scores.items():
                 figures = score_figures(values, held, chosen)
                 if figures["n"]:

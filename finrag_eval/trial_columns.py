@@ -6,6 +6,7 @@ figure is not known, and exact sums of money. Holds no texts: 100,000 trials tak
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _FIGURES = (
     "rag_chunks_count",
     "retries",
 )
+#: Amounts that are held before they are summed: a hundred thousand would take 10 MB.
+_AMOUNTS_HELD = 1_000
 _MONEY = ("cost_usd", "wasted_usd", "judge_cost_usd", "retrieval_cost_usd", "saved_usd")
 
 
@@ -78,20 +81,20 @@ def columns_by_cell(
 
 
 class _Gathering:
-    """One cell's lists while its records come in."""
+    """One cell's columns while its records come in: plain numbers, and names that queries share."""
 
     def __init__(self, cell: str) -> None:
         self._cell = cell
         self._queries: list[str] = []
         self._clusters: list[str] = []
-        self._repeats: list[int] = []
-        self._succeeded: list[bool] = []
-        self._reused: list[bool] = []
-        self._figures: dict[str, list[float]] = {name: [] for name in _FIGURES}
-        self._cost: list[float] = []
-        self._saved: list[float] = []
+        self._repeats = array("q")
+        self._succeeded = array("b")
+        self._reused = array("b")
+        self._figures = {name: array("d") for name in _FIGURES}
+        self._cost = array("d")
+        self._saved = array("d")
         self._money: dict[str, list[Decimal]] = {name: [] for name in _MONEY}
-        self._scores: dict[str, list[float]] = {}
+        self._scores: dict[str, array[float]] = {}
         self._errors: Counter[str] = Counter()
         self._stops: Counter[str] = Counter()
         self._unscored: dict[str, Counter[str]] = {}
@@ -100,8 +103,9 @@ class _Gathering:
     def add(self, record: TrialRecord, query: Query | None) -> None:
         trial = record.trial
         succeeded = record.status == "success"
-        self._queries.append(trial.query_id)
-        self._clusters.append((query.cluster if query else None) or trial.query_id)
+        query_id = query.id if query else trial.query_id
+        self._queries.append(query_id)
+        self._clusters.append((query.cluster if query else None) or query_id)
         self._repeats.append(trial.repeat)
         self._succeeded.append(succeeded)
         self._reused.append(record.reused_from is not None)
@@ -114,6 +118,8 @@ class _Gathering:
             amount = getattr(record, name)
             if amount:
                 amounts.append(amount)
+                if len(amounts) >= _AMOUNTS_HELD:
+                    amounts[:] = [exact_sum(amounts)]
         if not succeeded:
             self._errors[record.error_type or "Unknown"] += 1
         if record.stop_reason in FLAGGED_STOPS:
@@ -123,7 +129,7 @@ class _Gathering:
     def _add_scores(self, scores: Iterable[Score]) -> None:
         before = len(self._queries) - 1
         for score in scores:
-            values = self._scores.setdefault(score.name, [])
+            values = self._scores.setdefault(score.name, array("d"))
             values.extend([np.nan] * (before - len(values)))
             values.append(np.nan if score.value is None else score.value)
             if score.unscored is not None:

@@ -1,11 +1,14 @@
 """Trials as the report opens them: figures, texts and links in one place.
 
-Enters: a ledger's reader and what was recorded in MLflow. Leaves: ``TrialView``, one at a time.
+Enters: a ledger's reader and what was recorded in MLflow. Leaves: ``TrialView``, one at a time,
+with figures alone; the texts of those that a page keeps are read when it opens them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 from finrag_eval.domain import Cell, Query, TrialRecord
 from finrag_eval.record.ledger import LedgerReader
@@ -17,28 +20,45 @@ from finrag_eval.report.trial_view import TrialView
 def trial_views(
     reader: LedgerReader, origin: Origin, store: Recorded | None
 ) -> Iterator[TrialView]:
-    """Every finished trial of the plan, in its order."""
-    cells = {cell.name: cell for cell in reader.cells()}
-    forms = {name: CellForm(cell, origin) for name, cell in cells.items()}
+    """Every finished trial of the plan, in its order; to be opened while the reader is open."""
+    forms = {cell.name: CellForm(cell, origin) for cell in reader.cells()}
     queries = {query.id: query for query in reader.queries()}
     for record in reader.final_records():
         query = queries[record.trial.query_id]
-        name = forms[record.trial.cell].payload(record, query, None).name
-        yield _view(reader, record, cells[record.trial.cell], query, name, store)
+        form = forms[record.trial.cell]
+        yield _view(
+            record, form.cell, query, store, partial(_opened, reader, record, form, query, store)
+        )
+
+
+def _opened(
+    reader: LedgerReader,
+    record: TrialRecord,
+    form: CellForm,
+    query: Query,
+    store: Recorded | None,
+) -> TrialView:
+    """The trial with its run's name and its long texts."""
+    result = reader.result(record.outcome_id)
+    return replace(
+        _view(record, form.cell, query, store, None),
+        run_name=form.payload(record, query, None).name,
+        answer=result.get("answer"),
+        context=result.get("context"),
+        traceback=reader.traceback(record.outcome_id),
+    )
 
 
 def _view(
-    reader: LedgerReader,
     record: TrialRecord,
     cell: Cell,
     query: Query,
-    name: str,
     store: Recorded | None,
+    opened: Callable[[], TrialView] | None,
 ) -> TrialView:
-    result = reader.result(record.outcome_id)
     run_id = None if store is None else store.run_ids.get(record.trial.key)
     return TrialView(
-        run_name=name,
+        open=opened,
         run_id=run_id,
         run_url=_run_url(store, run_id),
         trial_key=record.trial.key,
@@ -49,13 +69,10 @@ def _view(
         expected=_expected(query),
         should_refuse=query.should_refuse,
         status=record.status,
-        answer=result.get("answer"),
         error_type=record.error_type,
         error_message=record.error_message,
         stage=record.stage,
-        traceback=reader.traceback(record.outcome_id),
         scores=record.scores,
-        context=result.get("context"),
         system_prompt=cell.prompts.system_text or None,
         query_template=cell.prompts.query_text or None,
         stop_reason=record.stop_reason,

@@ -151,7 +151,7 @@ class _Draw:
             self._queries[one.query_id] = []
             self._texts[one.query_id] = {}
             heapq.heappush(self._highest, (-rank, one.query_id))
-        self._keep(_shortened(one))
+        self._keep(_shortened(one if one.open is None else one.open()))
         while self._is_over() and len(self._queries) > 1:
             self._drop_highest()
 

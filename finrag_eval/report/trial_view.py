@@ -5,7 +5,7 @@ Enters: nothing. Leaves: ``TrialView``, made from the ledger by whoever has it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -20,13 +20,16 @@ class TrialView:
     ``context`` is the assembled context as the model saw it; its KPI snapshot and its passages
     are told apart by the headings in it. ``stage`` to ``traceback`` are set for failures only.
     Money is USD, times are seconds, ``started_at`` is seconds since the epoch (UTC).
+
+    ``open`` is set where the run's name and the long texts (answer, context, traceback) were not
+    read yet, and gives the trial with them: a page shows few of 100,000.
     """
 
-    run_name: str
     cell: str
     query_id: str
     question: str
     status: Literal["success", "failed"]
+    run_name: str = ""
     run_id: str | None = None
     run_url: str | None = None
     trial_key: str | None = None
@@ -67,3 +70,4 @@ class TrialView:
     years: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+    open: Callable[[], TrialView] | None = field(default=None, compare=False, repr=False)
