@@ -14,12 +14,13 @@ from finrag_eval.domain import SweepStatus
 from finrag_eval.ending import Ending
 from finrag_eval.errors import InvalidInput
 from finrag_eval.job import SweepJob, job_of_ledger
+from finrag_eval.progress import Watch
 from finrag_eval.record.ground import tracking_problems
 from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep
 from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
 from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
 from finrag_eval.scoring import Scoring
-from finrag_eval.session import SweepResult, Watch
+from finrag_eval.session import SweepResult
 from finrag_eval.spec.sweeps import read_scorers
 from finrag_eval.wrap_up import exit_code, wrap_up, write_files
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from finrag_eval.batching import batch_problems
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.job import BUILT_IN_TARGET, SweepJob
+from finrag_eval.progress import Watch
 from finrag_eval.provenance import utc_now
 from finrag_eval.record.ground import tracking_problems
 from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
 from finrag_eval.score.scorers import build_scorers
-from finrag_eval.session import RunOptions, Watch
+from finrag_eval.session import RunOptions
 
 if TYPE_CHECKING:
     from finrag_eval.costs.caps import Cap

@@ -15,8 +15,8 @@ from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Protocol
+from threading import Timer
+from typing import TYPE_CHECKING, Any
 
 from finrag_eval.batching import batch_outcomes, is_by_batch
 from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
@@ -25,9 +25,9 @@ from finrag_eval.execute.batch import BatchGate
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
-from finrag_eval.execute.snapshots import Snapshot
 from finrag_eval.job import SweepJob, target_builder
 from finrag_eval.judging import judge_answers
+from finrag_eval.progress import Progress, Watch, shown_live
 from finrag_eval.provenance import git_state, package_versions
 from finrag_eval.record.ledger import Ledger, LedgerReader
 from finrag_eval.record.recording import RecorderHandle
@@ -60,38 +60,6 @@ class SweepResult:
     summary: Mapping[str, Any]
     exit_code: int
     folder: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a running sweep is; ``done`` counts what earlier sessions did, too."""
-
-    done: int
-    total: int
-    snapshot: Snapshot
-    max_usd: Decimal | None
-
-    def line(self) -> str:
-        """The state beside a progress bar: failures, calls in flight, money, waits."""
-        now = self.snapshot
-        money = f"${now.spent_usd:.4f}" + (f" of ${self.max_usd}" if self.max_usd else "")
-        parts = [f"{now.failed} failed"] if now.failed else []
-        parts += [f"{now.in_flight} in flight", money]
-        if waiting := now.held - now.in_flight:
-            parts.append(f"{waiting} waiting")
-        if now.set_aside:
-            parts.append(f"{now.set_aside} set aside")
-        return ", ".join(parts)
-
-
-class Watch(Protocol):
-    """Who looks on: a terminal, a log, or nobody."""
-
-    def notice(self, line: str) -> None: ...
-    def start(self, what: str, *, total: int, done: int, unit: str = "trial") -> None: ...
-    def progress(self, now: Progress) -> None: ...
-    def advance(self, done: int) -> None: ...
-    def close(self) -> None: ...
 
 
 class Session:
@@ -136,7 +104,9 @@ class Session:
             self._recorder = RecorderHandle.start(
                 self._folder, uri=self._uri, on_notice=self._watch.notice
             )
-        Thread(target=_import_for_the_end, name="imports", daemon=True).start()
+        imports = Timer(_IMPORTS_AFTER_S, _import_for_the_end)
+        imports.daemon = True
+        imports.start()
         try:
             with stops_on_signals(self._stop, self._watch.notice) as stopping:
                 self._answer(planned)
@@ -145,6 +115,7 @@ class Session:
                 )
                 return self._wrapped_up(ending)
         finally:
+            imports.cancel()
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -181,13 +152,12 @@ class Session:
         on_disk: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
         self._watch.start(self._job.spec.name, total=planned, done=len(done))
         finished = len(done)
-        for outcome in self._outcomes(gate):
-            self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
+        with shown_live(self._watch, lambda: self._progress(gate, finished, planned)):
+            for outcome in self._outcomes(gate):
+                self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
+                finished += self._score(on_disk)
+            self._ledger.flush()
             finished += self._score(on_disk)
-            self._watch.progress(self._progress(gate, finished, planned))
-        self._ledger.flush()
-        finished += self._score(on_disk)
-        self._watch.progress(self._progress(gate, finished, planned))
 
     def _outcomes(self, gate: Gate) -> Iterator[Outcome]:
         """Outcomes as they finish, call by call or by batch jobs."""
@@ -318,9 +288,22 @@ class Session:
         }
 
 
+#: Seconds until the end's libraries are loaded: by then the first calls are on their way.
+_IMPORTS_AFTER_S = 2.0
+#: What the summary, the tables and the report need.
+_FOR_THE_END = (
+    "finrag_eval.wrap_up",
+    "pandas",
+    "pyarrow.parquet",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "jinja2",
+)
+
+
 def _import_for_the_end() -> None:
-    """Load what the summary and the report need while the first calls are on their way."""
-    for name in ("finrag_eval.wrap_up", "matplotlib.figure", "pyarrow.parquet"):
+    """Load what the summary and the report need beside the calls."""
+    for name in _FOR_THE_END:
         with suppress(ImportError):
             import_module(name)
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from finrag_eval.ground import check_ground, period_caps
 from finrag_eval.job import job_of, job_of_ledger
+from finrag_eval.progress import Watch
 from finrag_eval.provenance import new_sweep_id, utc_now
 from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep, list_sweeps
-from finrag_eval.session import RunOptions, Session, SweepResult, Watch
+from finrag_eval.session import RunOptions, Session, SweepResult
 from finrag_eval.spec.sweeps import Asked
 
 

@@ -15,7 +15,8 @@ import typer
 from finrag_eval.cli.options import Format
 
 if TYPE_CHECKING:
-    from finrag_eval.session import Progress, SweepResult
+    from finrag_eval.progress import Progress
+    from finrag_eval.session import SweepResult
 
 
 class Watch:
