@@ -86,6 +86,7 @@ def write_trials(
     names = [name for name, _ in columns]
     counts = {name for name, kind in columns if kind == "count"}
     with (
+        _frugal_arrow(),
         replacing(folder / TRIALS_PARQUET, binary=True) as binary,
         replacing(folder / TRIALS_CSV) as text,
         pq.ParquetWriter(binary, schema, compression="zstd") as parquet,
@@ -101,6 +102,19 @@ def write_trials(
                 pa.table([list(column) for column in zip(*whole, strict=True)], schema=schema)
             )
             rows_out.writerows([csv_safe(value) for value in row] for row in whole)
+
+
+@contextmanager
+def _frugal_arrow() -> Iterator[None]:
+    """Arrow with the system's allocator: its own keeps 40 MB more (measured 2026-11-23)."""
+    import pyarrow as pa
+
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def _whole(value: Any) -> int | None:

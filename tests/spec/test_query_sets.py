@@ -507,7 +507,8 @@ def test_a_column_that_is_not_there_is_told_once(five: Path) -> None:
 
 
 def test_a_file_that_is_missing_says_what_is_there(five: Path) -> None:
-    assert problems_of(Path("fife.jsonl")) == ["fife.jsonl: no such query set; did you mean five.jsonl?"]
+    said = "fife.jsonl: no such query set; did you mean five.jsonl?"
+    assert problems_of(Path("fife.jsonl")) == [said]
 
 
 @pytest.mark.parametrize(
