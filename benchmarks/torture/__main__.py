@@ -1,9 +1,10 @@
-"""Run every campaign in full: ``python -m benchmarks.torture [--kills N] [--budgets N]``."""
+"""Run every campaign in full; 0 leaves one out: ``python -m benchmarks.torture --kills 0``."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 from benchmarks.torture.budgets import budget_runs
 from benchmarks.torture.crashes import crash_rounds
 from benchmarks.torture.ground import PROJECT, Ground
+from benchmarks.torture.outages import outage_rounds
+from benchmarks.torture.tracking import TrackingServer
 
 sys.path.insert(0, str(PROJECT / "tests"))
 from loopback.fixture import LoopbackBedrock
@@ -22,18 +25,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--budgets", type=int, default=200)
+    parser.add_argument("--outages", type=int, default=3)
+    parser.add_argument("--away", type=float, default=30.0, help="seconds that an outage lasts")
+    parser.add_argument("--aa", type=int, default=2000, help="simulated sweeps of equal cells")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    server = LoopbackBedrock()
     folder = Path(tempfile.mkdtemp(prefix="finrag-torture-"))
+    server = LoopbackBedrock()
     try:
         broken = _crashes(
             Ground(folder / "crashes", server, f"sqlite:///{folder}/mlflow.db"), asked
         )
         broken += _budgets(Ground(folder / "budgets", server, f"sqlite:///{folder}/none.db"), asked)
+        broken += _outages(folder, server, asked)
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    broken += _equal_cells(asked)
     print("all laws held" if not broken else f"{broken} laws were broken")
     return 1 if broken else 0
 
@@ -69,6 +77,35 @@ def _budgets(ground: Ground, asked: argparse.Namespace) -> int:
         f"{len(used)} stopped by their cap, least share used {least:.1%}"
     )
     return broken
+
+
+def _outages(folder: Path, server: LoopbackBedrock, asked: argparse.Namespace) -> int:
+    broken = 0
+    if not asked.outages:
+        return 0
+    tracking = TrackingServer(folder / "tracking")
+    tracking.start()
+    try:
+        ground = Ground(folder / "outages", server, tracking.uri)
+        for one in outage_rounds(ground, tracking, outages=asked.outages, away_s=asked.away):
+            broken += len(one.broken)
+            print(
+                f"outages: {asked.away:.0f} s away; whole {one.whole_s:.1f} s against "
+                f"{one.undisturbed_s:.1f} s without, of which calls {one.answering_s:.1f} s and "
+                f"{one.undisturbed_answering_s:.1f} s {one.broken}",
+                flush=True,
+            )
+    finally:
+        tracking.kill()
+    print(f"outages: {asked.outages} outages, {broken} laws broken")
+    return broken
+
+
+def _equal_cells(asked: argparse.Namespace) -> int:
+    if not asked.aa:
+        return 0
+    law = [sys.executable, str(PROJECT / "benchmarks" / "aa_law.py"), "--sweeps", str(asked.aa)]
+    return int(subprocess.run(law, check=False).returncode != 0)
 
 
 if __name__ == "__main__":

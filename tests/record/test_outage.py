@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import os
-import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,53 +17,10 @@ import pytest
 from mlflow import MlflowClient
 from tracking_parts import SPEC, SweepInLedger, record_here
 
+from benchmarks.torture.tracking import TrackingServer
 from finrag_eval.record.recording import RecorderHandle
-from finrag_eval.record.store import why_unreachable
 
 NewSweep = Callable[..., SweepInLedger]
-
-
-class TrackingServer:
-    """A real ``mlflow server`` that can be killed and started again on its port."""
-
-    def __init__(self, folder: Path, template: Path) -> None:
-        self.folder = folder
-        (folder / "server.db").write_bytes(template.read_bytes())
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-                *("--host", "127.0.0.1", "--port", str(self.port)),
-                *("--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"),
-                *("--artifacts-destination", str(self.folder / "artifacts")),
-            ],
-            env={
-                **os.environ,
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-            },
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 120
-        while why_unreachable(self.uri, timeout_s=5) is not None:
-            assert self._process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server never answered"
-            time.sleep(0.2)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture(scope="session")

@@ -277,6 +277,25 @@ def test_a_cut_call_does_not_harm_the_others(bedrock: LoopbackBedrock) -> None:
     assert sorted(outcomes) == ["quick: answered"] * 12 + ["slow: TrialTimeout"] * 4
 
 
+def test_a_call_whose_time_is_over_before_it_is_sent_is_not_sent(
+    bedrock: LoopbackBedrock, client: BedrockClient
+) -> None:
+    ask(client)
+
+    def dawdle(**_: Any) -> None:
+        time.sleep(0.2)  # the deadline passes while the request is made
+
+    events = client._client(MODEL).meta.events
+    events.register("before-send.bedrock-runtime.Converse", dawdle)
+    try:
+        fault = fault_from(client, deadline=time.monotonic() + 0.05)
+    finally:
+        events.unregister("before-send.bedrock-runtime.Converse", dawdle)
+    assert (fault.error_type, fault.may_be_billed) == ("TrialTimeout", False)
+    assert len(bedrock.ledger()) == 1
+    assert ask(client).stop_reason == "end_turn"
+
+
 def test_nothing_that_cannot_be_reached_was_billed(
     bedrock: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,7 @@ class BedrockClient:
                 return read_reply(response, self._raw.body, latency)
             except Exception as error:
                 if watched is not None and watched.is_cut:
-                    raise _cut_off() from error
+                    raise _cut_off(was_sent=not watched.is_unsent) from error
                 fault = fault_of(error, self._raw.body)
                 raise fault from fault.__cause__
             finally:
@@ -141,10 +141,11 @@ class BedrockClient:
         )
 
 
-def _cut_off() -> ModelFault:
+def _cut_off(*, was_sent: bool) -> ModelFault:
+    what = "the answer was not complete" if was_sent else "nothing was sent yet"
     return ModelFault(
         "TrialTimeout",
-        "the answer was not complete when the trial's timeout_s was over",
+        f"{what} when the trial's timeout_s was over",
         retry="never",
-        may_be_billed=True,
+        may_be_billed=was_sent,
     )

@@ -16,18 +16,24 @@ from typing import Any
 
 
 class WatchedCall:
-    """One call under a deadline (``time.monotonic``); ``is_cut`` once it was shut down."""
+    """One call under a deadline (``time.monotonic``); ``is_cut`` once it was shut down.
+
+    ``is_unsent`` where it was over before anything was sent.
+    """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.is_cut = False
+        self.is_cut = self.is_unsent = False
         self._connection: Any = None
         self._socket: Any = None
 
     def uses(self, connection: Any) -> None:
-        """The call goes over this connection from here on."""
+        """The call goes over this connection from here on; TimeoutError where it is too late."""
         self._connection, self._socket = connection, connection.sock
         connection.watched_call = self
+        if self.is_cut:  # while it was not on any socket yet, so that nothing was shut down
+            self.is_unsent = True
+            raise TimeoutError("the call's deadline passed before it was sent")
 
     def cut(self) -> None:
         """Shut the call's socket down, unless another call has it by now."""
