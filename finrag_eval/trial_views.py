@@ -42,7 +42,7 @@ def _opened(
     result = reader.result(record.outcome_id)
     return replace(
         _view(record, form.cell, query, store, None),
-        run_name=form.payload(record, query, None).name,
+        run_name=form.run_name(record),
         answer=result.get("answer"),
         context=result.get("context"),
         traceback=reader.traceback(record.outcome_id),

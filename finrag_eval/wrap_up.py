@@ -7,6 +7,7 @@ a final state, and the exit code. ``summary`` and ``score`` make the same files 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,9 +49,11 @@ def wrap_up(
     """The summary and the exit code, once every file is written and the store is level."""
     level = None if recorder is None else _drain(recorder, watch)
     summary = write_files(job, folder, ending)
-    _teach(job, folder, summary)
-    if recorder is not None:
-        ended = recorder.finish(ending.status, ended_at=ending.ended_at)
+    teach = partial(_teach, job, folder, summary)
+    if recorder is None:
+        teach()
+    else:
+        ended = recorder.finish(ending.status, ended_at=ending.ended_at, meanwhile=teach)
         level = ended if level is None or level.is_level else level
     if level is not None and not level.is_level:
         watch.notice(

@@ -122,6 +122,10 @@ class CellForm:
             artifacts={} if result is None else self._artifacts(record, query, result),
         )
 
+    def run_name(self, record: TrialRecord) -> str:
+        """The name that the contract gives to the run of this trial."""
+        return clean_run_name(self._name(record), [])
+
     def _name(self, record: TrialRecord) -> str:
         trial = record.trial
         name = f"query_{name_time(record.started_at)}_{self._cell.model.key}"

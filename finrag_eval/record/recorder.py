@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from finrag_eval.errors import FinragEvalError
+from finrag_eval.leaving import leave
 from finrag_eval.record.channel import Channel
 from finrag_eval.record.lanes import StoreAway, one_line
 from finrag_eval.record.ledger import LedgerReader
@@ -222,4 +223,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

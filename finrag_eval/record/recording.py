@@ -157,16 +157,18 @@ class RecorderHandle:
         ended_at: float | None = None,
         patience_s: float = PATIENCE_S,
         progress: Progress = lambda done, behind: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Level:
         """Gives the sweep's run its final state, with the files that the folder has by now.
 
-        Without a status, the one that the summary or the ledger's last session tells.
+        Without a status, the one that the summary or the ledger's last session tells. What is to
+        be done ``meanwhile`` must leave those files alone.
         """
         self._finished = None
         if self._gave_up:  # ``drain`` has waited for it already
             patience_s = min(patience_s, _AFTER_GIVING_UP_S)
         command = {"command": "finish", "status": status, "ended_at": ended_at}
-        return self._await(command, "_finished", patience_s, progress)
+        return self._await(command, "_finished", patience_s, progress, meanwhile)
 
     def close(self) -> None:
         """Ends the recorder, whatever it is doing; what is not recorded yet stays in the ledger."""
@@ -261,10 +263,16 @@ class RecorderHandle:
             self._on_notice(said)
 
     def _await(
-        self, command: Mapping[str, Any], answer: str, patience_s: float, progress: Progress
+        self,
+        command: Mapping[str, Any],
+        answer: str,
+        patience_s: float,
+        progress: Progress,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Level:
         asked_at = self._heard_at = time.monotonic()
         self._send(command)
+        meanwhile()
         while True:
             with self._changed:
                 if getattr(self, answer) is None and self._fatal is None:
