@@ -15,12 +15,19 @@ from finrag_eval.record.store import why_unreachable
 
 
 class TrackingServer:
-    """MLflow's server as a process, over the SQLite store ``server.db`` of a folder."""
+    """MLflow's server as processes, over a store: SQLite's ``server.db`` of a folder by default."""
 
-    def __init__(self, folder: Path, template: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        template: Path | None = None,
+        *,
+        store_uri: str | None = None,
+        workers: int = 1,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.store_uri = f"sqlite:///{folder / 'server.db'}"
+        self.folder, self.workers = folder, workers
+        self.store_uri = store_uri or f"sqlite:///{folder / 'server.db'}"
         if template is not None:
             (folder / "server.db").write_bytes(template.read_bytes())
         with closing(socket.socket()) as free:
@@ -44,7 +51,7 @@ class TrackingServer:
         """Start it, and go on."""
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+                *(sys.executable, "-m", "mlflow", "server", "--workers", str(self.workers)),
                 *("--host", "127.0.0.1", "--port", str(self.port)),
                 *("--backend-store-uri", self.store_uri),
                 *("--artifacts-destination", str(self.folder / "artifacts")),

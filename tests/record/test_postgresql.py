@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 from mlflow import MlflowClient
 from tracking_parts import SPEC, SweepInLedger, record_here
 
+from benchmarks.torture.tracking import TrackingServer
+from finrag_eval.record.recording import RecorderHandle
 from finrag_eval.record.store import open_store
 
 NewSweep = Callable[..., SweepInLedger]
@@ -112,3 +114,42 @@ def test_both_lanes_write_the_same_runs_into_postgresql(
         looks.append({name: look(run) for name, run in runs.items()})
     assert looks[0] == looks[1]
     open_store(postgresql, "bulk").engine.dispose()
+
+
+def test_four_sweeps_at_once_through_a_server_of_two_processes_are_not_mixed_up(
+    new_sweep: NewSweep, postgresql: str, tmp_path: Path
+) -> None:
+    server = TrackingServer(tmp_path / "server", store_uri=postgresql, workers=2)
+    server.start()
+    try:
+        sweeps = [
+            new_sweep(spec={**SPEC, "experiment": "Shared"}, sweep_id=f"sweep-{number}", queries=6)
+            for number in range(4)
+        ]
+        with ExitStack() as recorders:
+            recording = [
+                recorders.enter_context(RecorderHandle.start(sweep.folder, uri=server.uri))
+                for sweep in sweeps
+            ]
+            for sweep in sweeps:
+                sweep.answer(sweep.trials())
+                sweep.end()
+            levels = [one.finish("completed") for one in recording]
+        assert [level.is_level for level in levels] == [True] * 4
+        parents = runs_of(server.uri, "Shared", "sweep")
+        children = runs_of(server.uri, "Shared", "trial")
+        path = "context/assembled_context.txt"
+        kept = MlflowClient(server.uri).download_artifacts(children[0].info.run_id, path)
+    finally:
+        server.kill()
+    by_sweep = {run.data.tags["finrag_eval.sweep_id"]: run.info.run_id for run in parents}
+    assert len(by_sweep) == len(parents) == 4
+    for sweep in sweeps:
+        own = [run for run in children if run.data.tags["finrag_eval.sweep_id"] == sweep.sweep_id]
+        keys = [run.data.tags["finrag_eval.trial_key"] for run in own]
+        assert sorted(keys) == sorted(trial.key for trial in sweep.trials())
+        assert {run.data.tags["mlflow.parentRunId"] for run in own} == {by_sweep[sweep.sweep_id]}
+        assert {run.info.status for run in own} == {"FINISHED"}
+        assert all(len(run.data.params) == 12 for run in own)
+    assert len(children) == 4 * 12
+    assert Path(kept).stat().st_size > 0
