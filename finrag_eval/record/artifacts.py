@@ -15,7 +15,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finrag_eval.record.payload import Content
 
@@ -54,11 +54,24 @@ def write_local(folder: str, files: Mapping[str, Content], *, is_visible: bool) 
             _write(target, content)
 
 
-def write_through_api(client: MlflowClient, run_id: str, files: Mapping[str, Content]) -> None:
-    """Sends the files through MLflow's artifact API."""
+def write_through_api(
+    client: MlflowClient, run_id: str, artifact_uri: str, files: Mapping[str, Content]
+) -> None:
+    """Sends the files through MLflow's artifact API.
+
+    To where the run's URI says, since the client would ask the store for it once more: that is a
+    tenth of the time that a server takes for a trial (measured 2026-11-23). Databricks' own URIs
+    need what the client adds to them.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
     with tempfile.TemporaryDirectory(prefix="finrag_eval-") as folder:
         write_local(folder, files, is_visible=False)
-        client.log_artifacts(run_id, folder)
+        if artifact_uri.startswith("dbfs:"):
+            client.log_artifacts(run_id, folder)
+        else:
+            place: Any = get_artifact_repository(artifact_uri, tracking_uri=client.tracking_uri)
+            place.log_artifacts(folder)
 
 
 def write_files(
@@ -74,7 +87,7 @@ def write_files(
         return
     folder = local_folder(artifact_uri)
     if folder is None:
-        write_through_api(client, run_id, files)
+        write_through_api(client, run_id, artifact_uri, files)
     else:
         write_local(folder, files, is_visible=is_visible)
 
