@@ -34,6 +34,7 @@ Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 ALPHA = 0.05
 _LISTED = 100
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,9 @@ class Comparison:
     """One candidate against one baseline in one metric. None is "cannot be told".
 
     ``delta`` is candidate minus baseline; ``mde`` the smallest true difference that this many
-    pairs would find; ``queries_needed`` how many queries would find the difference that was seen,
-    where it is inconclusive. ``improved`` and ``worsened`` are query ids, the largest change first.
+    pairs would find, None where nothing varies, since what does not vary shows no power;
+    ``queries_needed`` how many queries would find the difference that was seen, where it is
+    inconclusive. ``improved`` and ``worsened`` are query ids, the largest change first.
     """
 
     metric: str
@@ -92,6 +94,7 @@ class Comparison:
             "verdict": self.verdict,
             "mde": self.mde,
             "queries_needed": self.queries_needed,
+            "se": self.se,
             "baseline_mean": self.baseline_mean,
             "candidate_mean": self.candidate_mean,
             "n_unscored": self.n_unscored,
@@ -231,15 +234,16 @@ def _judged(found: Sequence[Comparison], margins: Mapping[str, float]) -> tuple[
 def _verdict(
     one: Comparison, p_adjusted: float | None, family: int, margin: float | None
 ) -> Comparison:
-    mde = None if one.se is None else smallest_detectable(one.se, family)
+    se = _se_that_varies(one)
+    mde = None if se is None else smallest_detectable(se, family)
     verdict: Verdict = "inconclusive"
     needed = None
     if p_adjusted is not None and p_adjusted < ALPHA and one.delta:
         verdict = "better" if (one.delta > 0) == is_score(one.metric) else "worse"
     elif margin is not None and _is_within(one, margin):
         verdict = "equivalent"
-    elif one.delta and one.se:
-        needed = queries_needed(one.delta, one.se, one.n_pairs, family)
+    elif one.delta and se is not None:
+        needed = queries_needed(one.delta, se, one.n_pairs, family)
     return replace(
         one,
         p_adjusted=p_adjusted,
@@ -248,6 +252,12 @@ def _verdict(
         margin=margin,
         queries_needed=needed,
     )
+
+
+def _se_that_varies(one: Comparison) -> float | None:
+    """The standard error; None where the differences vary by rounding alone, or not at all."""
+    varies = one.se is not None and one.se > _ROUNDING * abs(one.delta or 0.0)
+    return one.se if varies else None
 
 
 def _is_within(one: Comparison, margin: float) -> bool:

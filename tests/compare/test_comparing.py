@@ -156,6 +156,16 @@ def test_an_inconclusive_comparison_says_how_many_queries_would_settle_it() -> N
     assert one.queries_needed == int(np.ceil(60 * (one.mde / one.delta) ** 2))
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_differences_that_do_not_vary_promise_no_power(shift: float) -> None:
+    baseline = np.random.default_rng(4).random(30)
+    one = only(
+        compare_cells(cell("a", {"score.s": baseline}), [cell("b", {"score.s": baseline + shift})])
+    )
+    assert (one.mde, one.queries_needed) == (None, None)
+    assert one.verdict == ("better" if shift else "inconclusive")
+
+
 def test_few_clusters_warn_and_one_cluster_tells_nothing() -> None:
     values = {"score.s": [1, 0, 1, 0]}
     other = {"score.s": [1, 1, 1, 0]}

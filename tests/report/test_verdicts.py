@@ -123,9 +123,10 @@ def test_an_undecided_comparison_says_what_it_could_have_missed() -> None:
     assert statement.sentence.startswith("numeric: inconclusive, ")
 
 
-def test_nothing_is_said_of_differences_too_small_to_show() -> None:
+@pytest.mark.parametrize("mde", [None, 0.0])
+def test_nothing_is_said_of_differences_too_small_to_show(mde: float | None) -> None:
     summary = compared(("score.numeric", "inconclusive"), ("total_tokens", "worse"))
-    summary["comparisons"][0] |= {"mde": 0.0, "queries_needed": None}
+    summary["comparisons"][0] |= {"mde": mde, "queries_needed": None}
     finding = verdict(read_sheet(summary)).findings[0]
     assert [one.metric for one in finding.statements] == ["numeric"]
     assert "missed" not in finding.statements[0].detail
