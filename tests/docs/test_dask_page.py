@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from pages import PROJECT, blocks
 
+from benchmarks.torture.ground import settled
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
@@ -53,10 +55,21 @@ def test_its_sweep_runs_on_a_scheduler_and_two_workers(
     (place / sweep.file).write_text(
         sweep.text.replace("tcp://127.0.0.1:8786", cluster), encoding="utf-8"
     )
-    command = [sys.executable, "-m", "finrag_eval", "run", sweep.file, "--no-tracking"]
-    ran = subprocess.run(
-        [*command, "--format", "json"], cwd=place, capture_output=True, text=True, timeout=300
-    )
-    assert ran.returncode == 0, ran.stderr
-    summary: dict[str, Any] = json.loads(ran.stdout)
-    assert summary["totals"]["trials_succeeded"] == 12
+    command = [sys.executable, "-m", "finrag_eval", "run", sweep.file, "--no-tracking", "--fresh"]
+
+    def summary_of(*options: str) -> dict[str, Any]:
+        ran = subprocess.run(
+            [*command, *options, "--format", "json"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert ran.returncode == 0, ran.stderr
+        summary: dict[str, Any] = json.loads(ran.stdout)
+        return summary
+
+    on_dask = summary_of()
+    on_threads = summary_of("--set", "execution={backend: threading, concurrency: 4}")
+    assert on_dask["totals"]["trials_succeeded"] == 12
+    assert settled(on_dask) == settled(on_threads)
