@@ -12,20 +12,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from finrag_eval.domain import ModelConfig, Query
+from finrag_eval.domain import BUILT_IN_TARGET, ModelConfig, Query
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.estimate.estimating import Estimate, Todo, estimate_plan, with_price_factor
 from finrag_eval.estimate.history import History, read_history
+from finrag_eval.estimate.power import power_report
 from finrag_eval.estimate.prompt_sizes import PromptSizes, measure_prompts
 from finrag_eval.execute.limits import output_burndown
-from finrag_eval.job import BUILT_IN_TARGET, SweepJob
+from finrag_eval.job import SweepJob
 from finrag_eval.plan import Plan, expand
 from finrag_eval.record.ledger import LedgerReader, recorded_answers
-from finrag_eval.statistics.power import detectable_factor
-
-#: The spread of a paired difference that is assumed where no sweep was recorded yet: two 0/1
-#: scores that differ on a quarter of the queries.
-ASSUMED_DIFFERENCE_SPREAD = 0.5
 
 
 def plan_report(
@@ -62,7 +58,9 @@ def plan_report(
         },
         **found.as_json(),
         "calibration": _calibration(history),
-        "power": _power(job, found, detect),
+        "power": power_report(
+            job.plan, history, detect=detect, whole=_whole(job, todo, sizes, history)
+        ),
     }
 
 
@@ -167,13 +165,22 @@ def _todo(job: SweepJob, recorded: set[str]) -> list[Todo]:
     return [
         Todo(
             cell=cell,
+            target=job.spec.target,
             trials=left[cell.name],
             recorded=a_cell - left[cell.name],
             judges=tuple(job.judges.values()),
             output_burndown=output_burndown(cell.model),
+            repeats=job.spec.repeats,
         )
         for cell in job.plan.cells
     ]
+
+
+def _whole(job: SweepJob, todo: Sequence[Todo], sizes: PromptSizes, history: History) -> Estimate:
+    """What all trials would cost if none of them were recorded: new questions are new calls."""
+    spec = job.spec
+    anew = [replace(one, trials=one.trials + one.recorded, recorded=0) for one in todo]
+    return estimate_plan(anew, sizes, history, spec.execution, spec.limits, None)
 
 
 def _calibration(history: History) -> dict[str, Any]:
@@ -190,38 +197,3 @@ def _calibration(history: History) -> dict[str, Any]:
             "true_usd": held[-1].true_usd,
         },
     }
-
-
-def _power(job: SweepJob, found: Estimate, detect: float | None) -> dict[str, Any]:
-    """What difference the query set can find with 80% power, and what a smaller one takes."""
-    queries = len(job.plan.query_set.queries)
-    others = max(1, len(job.plan.cells) - 1)
-    family = others * max(1, len(job.spec.scorers))
-    factor = detectable_factor(family)
-    mde = factor * ASSUMED_DIFFERENCE_SPREAD / max(1, queries) ** 0.5
-    report: dict[str, Any] = {
-        "queries": queries,
-        "comparisons": family,
-        "spread": ASSUMED_DIFFERENCE_SPREAD,
-        "spread_from": "assumed: two 0/1 scores that differ on a quarter of the queries",
-        "mde": mde,
-        "tight_gates": [
-            f"{gate.metric} {gate.rule} {gate.bound:g}"
-            for gate in job.spec.gate
-            if gate.metric.startswith("score.")
-            and gate.rule == "min_delta"
-            and abs(gate.bound) < mde
-        ],
-    }
-    if detect is not None:
-        needed = int((factor * ASSUMED_DIFFERENCE_SPREAD / detect) ** 2) + 1
-        trials = sum(cell.trials for cell in found.cells) + sum(
-            cell.recorded for cell in found.cells
-        )
-        a_trial = found.usd.expected / max(1, sum(cell.trials for cell in found.cells))
-        report["detect"] = {
-            "delta": detect,
-            "queries_needed": needed,
-            "usd": a_trial * trials * needed / max(1, queries),
-        }
-    return report

@@ -15,6 +15,7 @@ from finrag_eval.comparisons import compared
 from finrag_eval.domain import Query
 from finrag_eval.ending import Ending
 from finrag_eval.estimate.learning import learn
+from finrag_eval.estimate.spreads import remember_spreads
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
@@ -101,6 +102,7 @@ def _teach(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
             judges=list(job.judges.values()),
             records=reader.final_records(),
         )
+    remember_spreads(folder.parent, folder.name, job.plan, summary["comparisons"])
 
 
 def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:

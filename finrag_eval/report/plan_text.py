@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finrag_eval.report.figures import count, money, plural, score, seconds
+from finrag_eval.report.figures import count, money, plural, score, seconds, share
 from finrag_eval.report.grid import Column, Paint, grid, wrapped
 
 Report = Mapping[str, Any]
@@ -21,9 +21,9 @@ def plan_text(report: Report, *, width: int = 80) -> str:
         "\n".join(_cells(report, width)),
         *(wrapped(line, width) for line in _money(report)),
         *(wrapped(line, width) for line in _time(report)),
-        *(wrapped(line, width) for line in _power(report)),
+        *_power(report, width),
     ]
-    return "\n".join(block for block in blocks if block)
+    return "\n".join(blocks)
 
 
 def _matrix(report: Report) -> str:
@@ -127,23 +127,66 @@ def _time(report: Report) -> Iterator[str]:
     yield line + "."
 
 
-def _power(report: Report) -> Iterator[str]:
+def _power(report: Report, width: int) -> Iterator[str]:
     power = report["power"]
-    if len(report["cells"]) < 2:
+    if len(report["cells"]) < 2 or not power["metrics"]:
         return
-    yield (
-        f"{plural(power['queries'], 'query', 'queries')} can find a difference of "
-        f"{score(power['mde'])} between two cells (80% power, "
-        f"{plural(power['comparisons'], 'comparison')}; spread {power['spread']:.2f}, "
-        f"{power['spread_from']})."
+    found = power.get("detect")
+    yield ""
+    yield wrapped(
+        f"Differences between two cells that {plural(power['queries'], 'query', 'queries')} find "
+        f"in 4 of 5 sweeps ({plural(power['comparisons'], 'comparison')}):",
+        width,
     )
-    for gate in power["tight_gates"]:
-        yield f"warning: the gate '{gate}' is tighter than these queries can decide."
-    if found := power.get("detect"):
-        yield (
-            f"To find a difference of {found['delta']:g} takes "
-            f"{plural(found['queries_needed'], 'query', 'queries')}, about {money(found['usd'])}."
+    columns = [Column(title="score", is_name=True), Column(title="finds"), Column(title="spread")]
+    if found:
+        columns.append(Column(title=f"queries for {found['delta']:g}"))
+    columns.append(Column(title="spread from", is_left=True))
+    rows = [
+        [
+            one["metric"].removeprefix("score."),
+            score(one["mde"]),
+            f"{one['spread']:.2f}",
+            *([count(one["queries_needed"])] if found else []),
+            one["spread_from"],
+        ]
+        for one in power["metrics"]
+    ]
+    yield from grid(columns, rows, width, Paint())
+    if not all(one["is_recorded"] for one in power["metrics"]):
+        yield wrapped(
+            "assumed: two 0/1 scores that differ on a quarter of the queries; the first sweep that "
+            "is compared with its baseline puts a recorded spread in its place",
+            width,
         )
+    if found:
+        yield wrapped(_detected(found, power), width)
+    for gate in power["tight_gates"]:
+        yield wrapped(_tight(gate, power["queries"]), width, indent="  ", first="! ")
+
+
+def _detected(found: Report, power: Report) -> str:
+    takes = plural(found["queries_needed"], "query", "queries")
+    has = f"the sweep has {count(power['queries'])}"
+    which = "" if len(power["metrics"]) == 1 else " in every score"
+    return (
+        f"To find a difference of {found['delta']:g}{which} takes {takes} ({has}): about "
+        f"{money(found['usd'])} and {seconds(found['seconds'])}."
+    )
+
+
+def _tight(gate: Report, queries: int) -> str:
+    if gate["queries_needed"] is None:
+        return (
+            f"The gate '{gate['gate']}' asks for an improvement: a candidate that is as good as "
+            "the baseline fails it, however many queries there are."
+        )
+    return (
+        f"The gate '{gate['gate']}' is tighter than {plural(queries, 'query', 'queries')} can "
+        f"decide: a candidate that is as good as the baseline passes it in "
+        f"{share(gate['holds_if_equal'])} of sweeps; {count(gate['queries_needed'])} queries make "
+        f"that 80% (spread {gate['spread']:.2f}, {gate['spread_from']})."
+    )
 
 
 def _range(usd: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ def queries_needed(
     return max(1, math.ceil(n * ratio * ratio * (1 - 1e-12)))
 
 
-def expected_se(spread: float, n: int, *, design_effect: float = 1.0) -> float:
+def expected_se(spread: float, n: float, *, design_effect: float = 1.0) -> float:
     """The standard error that ``n`` queries will have, from the spread of one difference."""
     return spread * math.sqrt(design_effect / n)
 
@@ -47,6 +47,17 @@ def found_with_power(delta: float, se: float, family: int = 1, *, alpha: float =
         return 0.0 if delta == 0 else 1.0
     reach = abs(delta) / se
     return float(special.ndtr(reach - threshold) + special.ndtr(-reach - threshold))
+
+
+def passes_when_equal(room: float, se: float, *, alpha: float = 0.05) -> float:
+    """The chance that an interval around a true difference of 0 stays within ``room`` on one side.
+
+    What a non-inferiority gate lets pass of candidates that are as good as their baseline; 0.025
+    where ``room`` is 0.
+    """
+    if se == 0:
+        return 1.0 if room > 0 else 0.0
+    return float(special.ndtr(room / se - normal_quantile(1 - alpha / 2)))
 
 
 def is_equivalent(low: float | None, high: float | None, margin: float) -> bool:
