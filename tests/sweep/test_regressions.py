@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from finrag_eval.cli.main import main
@@ -92,6 +93,14 @@ def test_a_planted_regression_fails_the_gate_and_names_its_questions(
     shown = run(capsys, "compare", "--show", "2", code=4)
     assert {one["query_id"] for one in shown["queries"]} <= planted
     assert len(shown["queries"]) == 2
+    power = run(capsys, "plan", "ab.yaml", "--detect", "0.03", code=0)["power"]
+    (numeric,) = power["metrics"]
+    assert numeric["spread"] == pytest.approx(np.sqrt(0.08 * 0.92 * 200 / 199))
+    assert numeric["spread_from"] == "1 sweep of these cells"
+    assert power["detect"]["usd"] == pytest.approx(
+        power["detect"]["queries_needed"] * 2 * 0.00015, rel=0.2
+    )
+    assert [gate["gate"] for gate in power["tight_gates"]] == ["score.numeric min_delta -0.02"]
 
 
 def test_the_same_sweep_against_itself_passes(
