@@ -14,6 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+#: The target that a sweep has unless it names another: this package's own pipeline.
+BUILT_IN_TARGET = "finrag"
+
 Environment = Literal["development", "production"]
 Purpose = Literal["target", "judge", "retrieval"]
 SweepStatus = Literal["running", "completed", "partial", "budget_stopped", "interrupted", "failed"]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finrag_eval.batching import batch_problems
+from finrag_eval.domain import BUILT_IN_TARGET
 from finrag_eval.errors import InvalidInput, Problem
-from finrag_eval.job import BUILT_IN_TARGET, SweepJob
+from finrag_eval.job import SweepJob
 from finrag_eval.progress import Watch
 from finrag_eval.provenance import utc_now
 from finrag_eval.record.ground import tracking_problems

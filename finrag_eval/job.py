@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.domain import (
+    BUILT_IN_TARGET,
     ModelConfig,
     PromptTexts,
     RetrievalSettings,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from finrag_eval.execute.doorways import Target
     from finrag_eval.record.ledger import LedgerReader
 
-BUILT_IN_TARGET = "finrag"
 CACHE_FOLDER = Path(".finrag_cache")
 
 

@@ -2,7 +2,7 @@
 
 Enters: a plan's cells, the sizes of its prompts, and what recorded trials taught. Leaves: an
 ``Estimate``. The range is the 5th to 95th percentile of the total over 2,000 resamples, in which
-both what is known of a model (its recorded trials) and the trials to come are drawn anew.
+both what is known of a model (``knowledge``) and the trials to come are drawn anew.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 
 from finrag_eval.domain import Cell, ExecutionSpec, ModelConfig, Prices, RateLimit
 from finrag_eval.estimate import priors
-from finrag_eval.estimate.history import History, Lessons
+from finrag_eval.estimate.history import History
+from finrag_eval.estimate.knowledge import RESAMPLES, Beliefs, Knowledge
 from finrag_eval.estimate.prompt_sizes import PromptSizes
-from finrag_eval.money import exact_sum, worst_case_usd
+from finrag_eval.money import exact_sum, prices_for, worst_case_usd
 
 Floats = NDArray[np.float64]
 
-RESAMPLES = 2_000
 _SEED = 7_051
-_FEWEST_LESSONS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +42,18 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Todo:
-    """What is left to do of one cell: trials to send, and those that are recorded already."""
+    """What is left to do of one cell: trials to send, and those that are recorded already.
+
+    ``target`` is what answers, as the spec names it.
+    """
 
     cell: Cell
+    target: str
     trials: int
     recorded: int
     judges: tuple[ModelConfig, ...] = ()
     output_burndown: float = 1.0
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +134,8 @@ def estimate_plan(
 ) -> Estimate:
     """The estimate of what is left to do."""
     random = np.random.default_rng(_SEED)
-    draws = [_draw(one, sizes, history, random) for one in todo]
+    beliefs = Beliefs(history, random)
+    draws = [_draw(one, sizes, beliefs, random) for one in todo]
     cells = tuple(drawn.estimate for drawn in draws)
     totals = np.sum([drawn.usd for drawn in draws], axis=0) if draws else np.zeros(RESAMPLES)
     expected = math.fsum(cell.usd.expected for cell in cells)
@@ -173,101 +178,86 @@ class _Drawn:
     usd: Floats
 
 
-def _draw(
-    one: Todo,
-    sizes: PromptSizes,
-    history: History,
-    random: np.random.Generator,
-) -> _Drawn:
+def _draw(one: Todo, sizes: PromptSizes, beliefs: Beliefs, random: np.random.Generator) -> _Drawn:
     """One cell's expectation, and 2,000 totals of it."""
-    model = one.cell.model
     chars, size_bytes = sizes.of(one.cell.prompts.version.label)
-    outputs, ratios, latency, fitted_on = _knowledge(one.cell, history)
-    in_price, out_price = (
-        float(price) / 1000
-        for price in (model.prices.cost_per_1k_input, model.prices.cost_per_1k_output)
-    )
-    mean_chars = float(chars.mean()) if chars.size else 0.0
-    inputs = _input_totals(one.trials, chars.astype(float), ratios, random)
-    output = _sample_totals(one.trials, outputs, random)
-    judge_mean, judge = _judge_totals(one, float(outputs.mean()), random)
+    known = beliefs.of(one.cell, one.target)
+    mean_tokens = known.factor * (float(chars.mean()) if chars.size else 0.0)
+    in_price, out_price = _prices(one, known, mean_tokens)
+    inputs = _input_totals(one.trials, chars.astype(float), known, random)
+    output = _output_totals(one.trials, known, random)
+    judge_mean, judge = _judge_totals(one, known.output, random)
     usd = inputs * in_price + output * out_price + judge
-    expected_in = one.trials * mean_chars * float(ratios.mean())
-    expected_out = one.trials * float(outputs.mean())
+    expected_in = one.trials * mean_tokens
+    expected_out = one.trials * known.output
     expected = expected_in * in_price + expected_out * out_price + judge_mean
     return _Drawn(
         estimate=CellEstimate(
             cell=one.cell.name,
-            model_key=model.key,
+            model_key=one.cell.model.key,
             trials=one.trials,
             recorded=one.recorded,
             input_tokens=_range(inputs, expected_in),
             output_tokens=_range(output, expected_out),
             usd=_range(usd, expected),
             worst_usd=_worst(one, size_bytes),
-            latency_seconds=latency,
-            fitted_on=fitted_on,
-            cost_basis=model.cost_basis,
+            latency_seconds=known.latency_seconds,
+            fitted_on=known.fitted_on,
+            cost_basis=one.cell.model.cost_basis,
         ),
         usd=usd,
     )
 
 
-def _knowledge(cell: Cell, history: History) -> tuple[Floats, Floats, float, str]:
-    """Output lengths, tokens per character, seconds a call, and what they were fitted on.
+def _prices(one: Todo, known: Knowledge, mean_tokens: float) -> tuple[float, float]:
+    """USD of a prompt token, as many of them as usual being cached, and of an output token.
 
-    Output lengths of the same cell where at least ten of its answers are recorded, else of the
-    same model, else the prior; tokens per character by model.
+    The prices are those of the asked service tier, else of the length tier of a usual prompt.
     """
-    of_cell = history.cells.get(cell.digest, Lessons())
-    of_model = history.models.get(cell.model.model_id, Lessons())
-    chosen = of_cell if len(of_cell) >= _FEWEST_LESSONS else of_model
-    if len(chosen) < _FEWEST_LESSONS:
-        outputs = priors.output_samples(cell.model.max_tokens)
-        latency = priors.LATENCY_SECONDS + priors.LATENCY_SECONDS_PER_OUTPUT_TOKEN * float(
-            outputs.mean()
-        )
-        return outputs, np.array([priors.TOKENS_PER_CHAR]), latency, "prior, no recorded trials"
-    word = "this cell" if chosen is of_cell else "this model"
-    seconds = np.asarray(chosen.latency_seconds or of_model.latency_seconds, dtype=float)
-    return (
-        np.asarray(chosen.output_tokens, dtype=float),
-        np.asarray(chosen.tokens_per_char, dtype=float),
-        float(seconds.mean()) if seconds.size else priors.LATENCY_SECONDS,
-        f"{len(chosen)} recorded trials of {word}",
-    )
+    model = one.cell.model
+    asked = model.settings.get("service_tier")
+    tier = None if asked is None else str(asked)
+    prices = prices_for(model, round(mean_tokens), service_tier=tier)
+    plain = float(prices.cost_per_1k_input)
+    read = plain if prices.cost_per_1k_cache_read is None else float(prices.cost_per_1k_cache_read)
+    long = str(model.settings.get("cache_ttl")) == "1h" and prices.cost_per_1k_cache_write_1h
+    writing = long or prices.cost_per_1k_cache_write
+    write = plain if writing is None else float(writing)
+    reads, writes = _cache_shares(one, known, mean_tokens)
+    prompt = plain * (1 - reads - writes) + read * reads + write * writes
+    return prompt / 1000, float(prices.cost_per_1k_output) / 1000
+
+
+def _cache_shares(one: Todo, known: Knowledge, mean_tokens: float) -> tuple[float, float]:
+    """Shares of the prompt's tokens that are read from a cache, and written to one.
+
+    Where nothing was recorded, each question writes its context once and its repeats read it.
+    """
+    if known.cache_reads is not None and known.cache_writes is not None:
+        return known.cache_reads, known.cache_writes
+    marks = one.cell.model.settings.get("cache_point")
+    if not marks or mean_tokens < priors.FEWEST_CACHED_TOKENS:
+        return 0.0, 0.0
+    share = priors.CACHED_SHARE
+    return share * (one.repeats - 1) / one.repeats, share / one.repeats
 
 
 def _input_totals(
-    trials: int, chars: Floats, ratios: Floats, random: np.random.Generator
+    trials: int, chars: Floats, known: Knowledge, random: np.random.Generator
 ) -> Floats:
     """2,000 totals of prompt tokens: the factor drawn anew, and single prompts astray of it."""
-    if ratios.size < 2:
-        factor = random.normal(ratios.mean(), priors.TOKENS_PER_CHAR_SPREAD, RESAMPLES)
-        factor = np.maximum(factor, 0.2 * ratios.mean())
-        stray = 0.1 * float(ratios.mean())
-    else:
-        factor = _bootstrap_means(ratios, random)
-        stray = float(ratios.std(ddof=1))
     repeats = trials / max(1, chars.size)
-    noise = random.standard_normal(RESAMPLES) * stray * math.sqrt(repeats * float(chars @ chars))
-    totals: Floats = factor * chars.sum() * repeats + noise
+    stray = known.factor_spread * math.sqrt(repeats * float(chars @ chars))
+    noise = random.standard_normal(RESAMPLES) * stray
+    totals: Floats = known.factor_means * chars.sum() * repeats + noise
     return np.maximum(totals, 0.0)
 
 
-def _sample_totals(trials: int, seen: Floats, random: np.random.Generator) -> Floats:
-    """2,000 totals of as many draws as there are trials, from resampled recordings."""
-    means = _bootstrap_means(seen, random)
-    spread = float(seen.std(ddof=1)) * math.sqrt(trials)
-    return np.maximum(means * trials + random.standard_normal(RESAMPLES) * spread, 0.0)
-
-
-def _bootstrap_means(seen: Floats, random: np.random.Generator) -> Floats:
-    """Means of 2,000 resamples; a small sample's spread is widened by n/(n-1)."""
-    means = random.choice(seen, size=(RESAMPLES, seen.size)).mean(axis=1)
-    centre = float(seen.mean())
-    widened: Floats = centre + (means - centre) * math.sqrt(seen.size / max(1, seen.size - 1))
-    return widened
+def _output_totals(trials: int, known: Knowledge, random: np.random.Generator) -> Floats:
+    """2,000 totals of the answers' tokens: their mean drawn anew, and single answers astray."""
+    relative = known.output_means / max(known.output, 1e-9)
+    noise = random.standard_normal(RESAMPLES) * known.output_spread * math.sqrt(trials)
+    return np.maximum(known.output_means * trials + noise * relative, 0.0)
 
 
 def _judge_totals(

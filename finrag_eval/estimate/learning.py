@@ -16,6 +16,7 @@ import numpy as np
 from finrag_eval.domain import Cell, ModelConfig, TrialRecord
 from finrag_eval.estimate.estimating import Todo, estimate_plan
 from finrag_eval.estimate.history import Held, History, Observed, read_history, write_history
+from finrag_eval.estimate.knowledge import lessons_key
 from finrag_eval.estimate.prompt_sizes import PromptSizes, fixed_chars
 from finrag_eval.money import exact_sum
 from finrag_eval.plan import Plan
@@ -63,22 +64,25 @@ class _Answers:
         own = self._query_chars[query_id] + (record.context_length_chars or 0)
         self._own_chars[query_id] = own
         self._usd = exact_sum((self._usd, record.cost_usd or Decimal(0), record.judge_cost_usd))
-        cached = (record.cache_read_tokens or 0) + (record.cache_write_tokens or 0)
+        read, written = record.cache_read_tokens or 0, record.cache_write_tokens or 0
         self.observed[cell].append(
             Observed(
                 prompt_chars=own + self._fixed[cell],
-                prompt_tokens=record.input_tokens + cached,
+                prompt_tokens=record.input_tokens + read + written,
                 output_tokens=record.output_tokens or 0,
                 latency_seconds=record.latency_total_seconds,
+                cache_read_tokens=read,
+                cache_write_tokens=written,
             )
         )
 
     def by_cell(self) -> dict[tuple[str, str], list[Observed]]:
-        """The answers by model id and cell digest, as a history takes them."""
+        """The answers by the model's lessons and cell digest, as a history takes them."""
+        target = self._plan.spec.target
         found: dict[tuple[str, str], list[Observed]] = defaultdict(list)
         for name, answers in self.observed.items():
             cell = self._cells[name]
-            found[cell.model.model_id, cell.digest] += answers
+            found[lessons_key(cell.model.model_id, target), cell.digest] += answers
         return found
 
     def held(
@@ -88,9 +92,11 @@ class _Answers:
         todo = [
             Todo(
                 cell=cell,
+                target=self._plan.spec.target,
                 trials=len(self.observed[name]),
                 recorded=0,
                 judges=tuple(judges),
+                repeats=self._plan.spec.repeats,
             )
             for name, cell in self._cells.items()
             if self.observed.get(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finrag_eval.domain import Location, ModelConfig
+from finrag_eval.domain import BUILT_IN_TARGET, Location, ModelConfig
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.spec.fields import EMBEDDED, PROMPTS
 from finrag_eval.spec.files import shown
@@ -20,7 +20,6 @@ from finrag_eval.spec.ml_config import MlConfig
 from finrag_eval.spec.shapes import WRONG
 from finrag_eval.spec.suggest import did_you_mean
 
-BUILT_IN_TARGET = "finrag"
 PROVIDERS = ("bedrock", "rehearsal")
 
 #: What a gate or a margin may be about, besides ``score.NAME``; lower is better for all.

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finrag_eval.domain import QuerySet, ScorerSpec, SweepSpec
+from finrag_eval.domain import BUILT_IN_TARGET, QuerySet, ScorerSpec, SweepSpec
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.spec.crosschecks import (
-    BUILT_IN_TARGET,
     Written,
     cell_names,
     check_models,

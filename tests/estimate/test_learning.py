@@ -50,7 +50,7 @@ def test_the_first_plan_rests_on_a_prior_and_the_next_on_what_was_seen(
     assert after["usd"]["expected"] == pytest.approx(true, rel=0.05)
     assert after["calibration"] == {
         "sweeps": 1,
-        "inside_range": 0,
+        "inside_range": 1,
         "last": {
             "sweep_id": summary["sweep_id"],
             "expected_usd": pytest.approx(before["usd"]["expected"], rel=0.05),
