@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "end_to_end": ["--rounds", "1", "--only", "0:16", "0.05:16", "0.5:64"],
     "scale": ["--trials", "1000", "10000"],
     "costs_store": ["--rounds", "2"],
+    "estimate_law": ["--tries", "10"],
     "aa_law": ["--sweeps", "200"],
 }
 

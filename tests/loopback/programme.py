@@ -4,6 +4,7 @@ Keys, all optional:
   seed            of every choice by chance; the same call on the same try gets the same fate
   latency_s       seconds before an answer; latency_jitter: share of it, up and down
   output_tokens   of every answer; else 20 to 83, by the prompt's hash
+  output_spread   {median, sigma}: lognormal lengths instead, by the seed and the prompt's hash
   rates           {fault: share}: chances of faults, by call
   scripts         [{match, model, faults, then}]: calls whose prompt (and model id) contain these
                   texts get these fates in turn, by try of that prompt; `then` (default "ok") after
@@ -15,6 +16,7 @@ Keys, all optional:
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,6 +119,9 @@ class Programme:
 
     def output_tokens(self, prompt_hash: str, most: int) -> int:
         told = self.spec.get("output_tokens")
+        if spread := self.spec.get("output_spread"):
+            chance = random.Random(f"{self.spec.get('seed')}/{prompt_hash}")
+            told = spread["median"] * math.exp(chance.gauss(0, spread["sigma"]))
         wanted = 20 + int(prompt_hash[:2], 16) % 64 if told is None else int(told)
         return max(1, min(most, wanted))
 
