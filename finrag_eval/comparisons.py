@@ -23,6 +23,7 @@ from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.job import SweepJob, job_of_ledger
 from finrag_eval.money import exact_sum
 from finrag_eval.record.ledger import LedgerReader, find_sweep, list_sweeps
+from finrag_eval.side_by_side import side_by_side
 from finrag_eval.spec.suggest import did_you_mean
 from finrag_eval.trial_columns import CellColumns, columns_by_cell
 
@@ -31,8 +32,13 @@ LATEST_PASSED = "latest-passed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What ``compare`` found; ``sides`` are the answers behind the comparisons, query by query."""
+    """What ``compare`` found; ``sides`` are the answers behind the comparisons, query by query.
 
+    Within a sweep, both sweeps are the same one.
+    """
+
+    baseline_sweep: str
+    candidate_sweep: str
     differences: tuple[Difference, ...]
     comparisons: tuple[Comparison, ...]
     gates: tuple[GateResult, ...]
@@ -41,6 +47,8 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON document."""
         return {
+            "baseline_sweep": self.baseline_sweep,
+            "candidate_sweep": self.candidate_sweep,
             "differences": [one.as_dict() for one in self.differences],
             "comparisons": [one.as_dict() for one in self.comparisons],
             "gates": [gate.as_dict() for gate in self.gates],
@@ -129,8 +137,15 @@ def compare_within(
         metrics = _metrics([before, *others], wanted)
         found = compare_cells(before, others, metrics, margins=side.job.spec.margins)
         gates = evaluate_gates(wanted, found, others)
-        sides = _sides(reader, reader, found, show)
-    return Report(differences=(), comparisons=found, gates=gates, sides=sides)
+        sides = side_by_side(reader, reader, side.queries(), found, show)
+    return Report(
+        baseline_sweep=folder.name,
+        candidate_sweep=folder.name,
+        differences=(),
+        comparisons=found,
+        gates=gates,
+        sides=sides,
+    )
 
 
 def compare_sweeps(
@@ -177,8 +192,15 @@ def compare_sweeps(
             pairs, _metrics(cells, wanted), margins=after.job.spec.margins, absent="left_out"
         )
         gates = evaluate_gates(wanted, found, cells)
-        sides = _sides(old, new, found, show)
-    return Report(differences=differing, comparisons=found, gates=gates, sides=sides)
+        sides = side_by_side(old, new, after.queries(), found, show)
+    return Report(
+        baseline_sweep=before_folder.name,
+        candidate_sweep=after_folder.name,
+        differences=differing,
+        comparisons=found,
+        gates=gates,
+        sides=sides,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,14 +214,16 @@ class _Side:
     @classmethod
     def of(cls, reader: LedgerReader) -> _Side:
         job = job_of_ledger(reader)
-        queries: dict[str, Query] = {query.id: query for query in job.plan.query_set.queries}
-        held = columns_by_cell(reader.final_records(), queries)
+        held = columns_by_cell(reader.final_records(), _queries_of(job))
         run = next(one for one in reversed(reader.sessions()) if one.kind == "run")
         return cls(
             job=job,
             cells={name: to_compare(columns) for name, columns in held.items()},
             session_facts=run.facts,
         )
+
+    def queries(self) -> dict[str, Query]:
+        return _queries_of(self.job)
 
     def cell(self, option: str, name: str) -> Compared:
         if name in self.cells:
@@ -242,6 +266,10 @@ class _Side:
         }
 
 
+def _queries_of(job: SweepJob) -> dict[str, Query]:
+    return {query.id: query for query in job.plan.query_set.queries}
+
+
 def _prices(prices: Prices) -> str:
     return f"{prices.cost_per_1k_input}/{prices.cost_per_1k_output} USD per 1,000 tokens"
 
@@ -276,41 +304,3 @@ def _latest_passed(output_dir: Path, candidate: Path) -> Path:
             )
         ]
     )
-
-
-def _sides(
-    old: LedgerReader, new: LedgerReader, found: Sequence[Comparison], show: int
-) -> tuple[Mapping[str, Any], ...]:
-    """The answers to the queries that changed most, side by side; ``show`` of each direction."""
-    if show <= 0:
-        return ()
-    old_ids, new_ids = _first_outcomes(old), _first_outcomes(new)
-    sides = []
-    for one in found:
-        for direction, ids in (("worse", one.worsened), ("better", one.improved)):
-            for query_id in ids[:show]:
-                before = old_ids.get((one.baseline, query_id))
-                after = new_ids.get((one.candidate, query_id))
-                if before is None or after is None:
-                    continue
-                result = new.result(after)
-                sides.append(
-                    {
-                        "metric": one.metric,
-                        "candidate": one.candidate,
-                        "direction": direction,
-                        "query_id": query_id,
-                        "query": result.get("query"),
-                        "baseline_answer": old.result(before).get("answer"),
-                        "candidate_answer": result.get("answer"),
-                    }
-                )
-    return tuple(sides)
-
-
-def _first_outcomes(reader: LedgerReader) -> dict[tuple[str, str], int]:
-    """The outcome of each cell's first repeat of each query."""
-    found: dict[tuple[str, str], int] = {}
-    for record in reader.final_records():
-        found.setdefault((record.trial.cell, record.trial.query_id), record.outcome_id)
-    return found

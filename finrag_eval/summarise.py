@@ -362,13 +362,12 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 def _warnings(facts: SweepFacts, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for model_key, reason in facts.stopped_models.items():
         yield f"{model_key} was stopped: {reason}"
-    few = {
-        figures["warning"]
-        for cell in cells
-        for figures in cell["scores"].values()
-        if figures.get("warning")
-    }
-    yield from sorted(few)
+    few: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for name, figures in cell["scores"].items():
+            if figures.get("warning"):
+                few.setdefault(figures["warning"], {})[name] = None
+    yield from (f"{warning} ({', '.join(names)})" for warning, names in sorted(few.items()))
     for name in dict.fromkeys(name for cell in cells for name in cell["scores"]):
         yield from _scorer_warnings(name, [cell["scores"].get(name, {}) for cell in cells])
     bases = {cell["cost_basis"] for cell in cells}

@@ -44,7 +44,10 @@ def compare(
         ),
     ] = None,
     show: Annotated[
-        int, typer.Option("--show", min=0, metavar="N", help="N changed answers each way.")
+        int,
+        typer.Option(
+            "--show", min=0, metavar="N", help="Changed answers side by side: N each way."
+        ),
     ] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse where more than the candidate differs.")
@@ -65,8 +68,8 @@ def compare(
     from finrag_eval.cli.display import has_colour, width, write_page
     from finrag_eval.compare.fail_on import parse_condition
     from finrag_eval.compare.junit import junit_xml
-    from finrag_eval.compare.markdown import comparison_markdown
     from finrag_eval.comparisons import compare_sweeps, compare_within
+    from finrag_eval.report.compare_markdown import compare_markdown
     from finrag_eval.report.compare_text import compare_text
 
     conditions = [parse_condition(text) for text in fail_on or ()]
@@ -96,5 +99,5 @@ def compare(
         typer.echo(compare_text(report.as_json(), width=width(), colour=has_colour()))
     if junit is not None:
         junit.write_text(junit_xml({"name": "compare", **report.as_json()}), encoding="utf-8")
-    write_page(comparison_markdown(report.comparisons, report.gates, report.differences), markdown)
+    write_page(compare_markdown(report.as_json()), markdown)
     return 4 if any(not gate.passed for gate in report.gates) else 0

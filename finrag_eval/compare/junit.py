@@ -11,6 +11,12 @@ from xml.etree import ElementTree
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+_PROPERTIES = (
+    *("sweep_id", "status", "started_at", "parent_run_id"),
+    *("baseline_sweep", "candidate_sweep"),
+)
+
+
 def junit_xml(summary: Mapping[str, Any]) -> str:
     """The gates of a summary as one test suite; without gates, a suite without tests."""
     gates = list(summary.get("gates") or ())
@@ -23,7 +29,7 @@ def junit_xml(summary: Mapping[str, Any]) -> str:
         suites, "testsuite", {"name": name, **counts, "time": f"{float(seconds or 0):.3f}"}
     )
     properties = ElementTree.SubElement(suite, "properties")
-    for key in ("sweep_id", "status", "started_at", "parent_run_id"):
+    for key in _PROPERTIES:
         if summary.get(key):
             value = {"name": key, "value": _clean(summary[key])}
             ElementTree.SubElement(properties, "property", value)

@@ -116,6 +116,13 @@ def probability(value: Figure) -> str:
     return "< 0.001" if value < 0.001 else f"{float(value):.3f}"
 
 
+def in_unit(metric: str, value: Figure) -> str:
+    """A figure of the metric in the metric's own unit: USD, a time, or a plain number."""
+    if metric.endswith("usd"):
+        return money(value)
+    return seconds(value) if metric.endswith("seconds") else score(value)
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """The number with its noun: ``1 question``, ``12 questions``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

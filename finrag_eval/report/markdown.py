@@ -12,6 +12,7 @@ from finrag_eval.report.figures import (
     MISSING,
     change,
     count,
+    in_unit,
     is_missing,
     money,
     probability,
@@ -38,8 +39,8 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
         "\n".join(f"> {markdown_safe(text)}  " for text in said.cautions),
         markdown_safe(budget_line(summary, _NO_BREAK)),
         _section("Cells", _cells(sheet)),
-        _section("Comparisons", _comparisons(sheet)),
-        _section("Gates", _gates(sheet)),
+        _section("Comparisons", comparisons_markdown(sheet)),
+        _section("Gates", gates_markdown(sheet)),
         _section("Failures", _failures(sheet)),
         _section("How it was made", _made(sheet)),
     ]
@@ -82,21 +83,28 @@ def _score(cell: CellFigures, name: str) -> str:
     return f"{score(one.mean)}{interval}, n {count(one.n)}"
 
 
-def _comparisons(sheet: Sheet) -> str:
+def comparisons_markdown(sheet: Sheet) -> str:
+    """Every candidate against its baseline, a line per metric; empty without comparisons."""
     header = ["candidate", "baseline", "metric", "pairs", "delta", "95% interval", "p adj"]
     rows = [
         [
             one.candidate,
             one.baseline,
             one.label,
-            count(one.n_pairs),
+            _pairs(one),
             *_difference(one),
             probability(one.p_adjusted),
             one.verdict,
+            in_unit(one.metric, one.mde),
         ]
         for one in sheet.comparisons
     ]
-    return _table([*header, "verdict"], rows)
+    return _table([*header, "verdict", "would find"], rows)
+
+
+def _pairs(one: ComparisonFigures) -> str:
+    missing = f" ({count(one.n_missing)} missing)" if one.n_missing else ""
+    return f"{count(one.n_pairs)}{missing}"
 
 
 def _difference(one: ComparisonFigures) -> tuple[str, str]:
@@ -107,8 +115,9 @@ def _difference(one: ComparisonFigures) -> tuple[str, str]:
     return change(one.delta), f"{change(one.low)} to {change(one.high)}"
 
 
-def _gates(sheet: Sheet) -> str:
-    rows = [["pass" if gate.passed else "FAIL", gate.words] for gate in sheet.gates]
+def gates_markdown(sheet: Sheet) -> str:
+    """Every gate with its figure, its bound and pass or fail; empty without gates."""
+    rows = [["✅ pass" if gate.passed else "❌ FAIL", gate.words] for gate in sheet.gates]
     return _table(["", "gate"], rows)
 
 

@@ -17,6 +17,7 @@ from finrag_eval.report.figures import (
     MISSING,
     change,
     count,
+    in_unit,
     money,
     plain,
     probability,
@@ -204,18 +205,9 @@ def _comparison(one: ComparisonFigures, scale: Scale) -> Row:
             Figure(text=f"{count(one.n_pairs)}{missing}", sort=float(one.n_pairs)),
             Figure(text=probability(one.p_adjusted), sort=one.p_adjusted),
             Figure(text=one.verdict, tone=one.verdict),
-            Figure(text=_would_find(one), sort=one.mde),
+            Figure(text=in_unit(one.metric, one.mde), sort=one.mde),
         ),
     )
-
-
-def _would_find(one: ComparisonFigures) -> str:
-    """The smallest difference that would be found, in the metric's own unit."""
-    if one.metric.endswith("usd"):
-        return money(one.mde)
-    if one.metric.endswith("seconds"):
-        return seconds(one.mde)
-    return score(one.mde)
 
 
 def slice_tables(sheet: Sheet, marks: Mapping[str, Mark], name: str) -> list[Table]:

@@ -93,7 +93,13 @@ def cells_table(summary: Mapping[str, Any], width: int = 80, *, colour: bool = F
     return "\n".join(lines)
 
 
-def comparisons_table(summary: Mapping[str, Any], width: int = 80, *, colour: bool = False) -> str:
+def comparisons_table(
+    summary: Mapping[str, Any],
+    width: int = 80,
+    *,
+    colour: bool = False,
+    title: str | None = None,
+) -> str:
     """Every candidate against its baseline, a line per metric; empty without comparisons."""
     sheet = read_sheet(summary)
     if not sheet.comparisons:
@@ -104,10 +110,8 @@ def comparisons_table(summary: Mapping[str, Any], width: int = 80, *, colour: bo
     for one in sheet.comparisons:
         if (one.baseline, one.candidate) != pair:
             pair = (one.baseline, one.candidate)
-            rows.append(
-                [one.candidate if one.baseline == sheet.baseline else " vs ".join(pair[::-1])]
-            )
-            rows[-1] += [""] * 5
+            is_plain = one.baseline in (sheet.baseline, one.candidate)
+            rows.append([one.candidate if is_plain else " vs ".join(pair[::-1])] + [""] * 5)
         styles[(len(rows), 5)] = _VERDICT_STYLES.get(one.verdict, "dim")
         rows.append(_comparison_row(one))
     columns = [
@@ -118,8 +122,8 @@ def comparisons_table(summary: Mapping[str, Any], width: int = 80, *, colour: bo
         Column(title="p adj"),
         Column(title="verdict", is_left=True),
     ]
-    title = wrapped(f"Against {sheet.baseline}:", width)
-    return "\n".join([title, *grid(columns, rows, width, Paint(on=colour), styles)])
+    head = wrapped(title or f"Against {sheet.baseline}:", width)
+    return "\n".join([head, *grid(columns, rows, width, Paint(on=colour), styles)])
 
 
 def gates_table(summary: Mapping[str, Any], width: int = 80, *, colour: bool = False) -> str:
@@ -228,7 +232,10 @@ def _comparison_row(one: ComparisonFigures) -> list[str]:
         delta, low, high = ratio(one.ratio), ratio(one.ratio_low), ratio(one.ratio_high)
     interval = MISSING if MISSING in (low, high) else f"{low} … {high}"
     p = probability(one.p_adjusted)
-    return [f"  {one.label}", count(one.n_pairs), delta, interval, p, one.verdict]
+    pairs = count(one.n_pairs)
+    if one.n_missing:
+        pairs += f"/{count(one.n_pairs + one.n_missing)}"
+    return [f"  {one.label}", pairs, delta, interval, p, one.verdict]
 
 
 def _beside(*blocks: Sequence[Sequence[str]]) -> list[list[str]]:

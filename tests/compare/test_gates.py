@@ -11,11 +11,9 @@ import pytest
 
 from finrag_eval.compare.columns import CellColumns
 from finrag_eval.compare.comparing import compare_cells
-from finrag_eval.compare.differences import differences
 from finrag_eval.compare.fail_on import parse_condition
 from finrag_eval.compare.gates import GateResult, evaluate_gates
 from finrag_eval.compare.junit import junit_xml
-from finrag_eval.compare.markdown import comparison_markdown, safe
 from finrag_eval.domain import GateSpec
 from finrag_eval.errors import InvalidInput
 
@@ -239,25 +237,3 @@ def test_junit_says_what_held_and_what_did_not() -> None:
 def test_junit_without_gates_is_a_suite_without_tests() -> None:
     root = ElementTree.fromstring(junit_xml({"name": "n", "gates": None}))
     assert (root.get("tests"), root.findall(".//testcase")) == ("0", [])
-
-
-def test_markdown_shows_verdicts_queries_and_gates() -> None:
-    baseline = cell("a", score_s=RIGHT, cost_usd=SECONDS)
-    candidate = cell("b", score_s=regressed(0.08), cost_usd=SECONDS)
-    found = compare_cells(baseline, [candidate])
-    gates = evaluate_gates([NOT_WORSE], found, [candidate])
-    text = comparison_markdown(found, gates, differences({"query_set": "1"}, {"query_set": "2"}))
-    assert "| b | a | score\\.s" not in text
-    assert "| b | a | score.s | 200 | -0.08 [-0.1179, -0.04208] | – | 6.1e-05 | ▼ worse |" in text
-    assert "- score.s of b: 16 worse: q134, q135," in text
-    assert "and 6 more" in text
-    assert "❌ **FAIL**" in text
-    assert "**query\\_set differs: 1 in the baseline, 2 now**" in text
-
-
-def test_nothing_foreign_is_markup() -> None:
-    shown = safe(HOSTILE)
-    assert "\n" not in shown
-    assert "<b>" not in shown
-    assert "\\[a\\]\\(http" in shown
-    assert comparison_markdown([]) == "Nothing was compared.\n"
