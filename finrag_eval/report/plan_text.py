@@ -86,8 +86,6 @@ def _cells(report: Report, width: int) -> Iterator[str]:
     for words in dict.fromkeys(f"{cell['fitted_on']}" for cell in report["cells"]):
         own = [cell["model_key"] for cell in report["cells"] if cell["fitted_on"] == words]
         yield f"fitted on {words}: {', '.join(dict.fromkeys(own))}"
-    for model_key, why in report["not_counted"].items():
-        yield from wrapped(f"{model_key}: tokens estimated, not counted ({one_line(why, 200)})", width)
     held = report["calibration"]
     if held["sweeps"]:
         yield (
