@@ -15,12 +15,14 @@ from typing import Any
 from finrag_eval.domain import BUILT_IN_TARGET, ModelConfig, Query
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.estimate.estimating import Estimate, Todo, estimate_plan, with_price_factor
+from finrag_eval.estimate.exact_tokens import Counted, count_prompts
 from finrag_eval.estimate.history import History, read_history
 from finrag_eval.estimate.power import power_report
-from finrag_eval.estimate.prompt_sizes import PromptSizes, measure_prompts
+from finrag_eval.estimate.prompt_sizes import PromptSizes, measure_prompts, measured_queries
 from finrag_eval.execute.limits import output_burndown
 from finrag_eval.job import SweepJob
 from finrag_eval.plan import Plan, expand
+from finrag_eval.progress import Watch
 from finrag_eval.record.ledger import LedgerReader, recorded_answers
 
 
@@ -32,17 +34,30 @@ def plan_report(
     price_factors: Mapping[str, Decimal] | None = None,
     every_query: bool = False,
     detect: float | None = None,
+    exact_tokens: bool = False,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """The whole plan as plain data.
 
-    ``unfinished`` is the sweep that `run` would go on with; its answers are not paid again.
+    ``unfinished`` is the sweep that `run` would go on with; its answers are not paid again. With
+    ``exact_tokens``, Bedrock counts the prompts of models that can be counted; ``watch`` sees how
+    far that is.
     """
     job = _at_prices(job, price_factors or {})
     sizes = prompt_sizes(job, every_query=every_query)
     history = read_history(output_dir)
     todo = _todo(job, _recorded_keys(job, output_dir, unfinished))
     spec = job.spec
-    found = estimate_plan(todo, sizes, history, spec.execution, spec.limits, spec.budget.max_usd)
+    counted = _count(job, every_query=every_query, watch=watch) if exact_tokens else None
+    found = estimate_plan(
+        todo,
+        sizes,
+        history,
+        spec.execution,
+        spec.limits,
+        spec.budget.max_usd,
+        None if counted is None else counted.tokens,
+    )
     return {
         "sweep": spec.name,
         "continues": None if unfinished is None else unfinished.name,
@@ -57,6 +72,7 @@ def plan_report(
             "left": sum(one.trials for one in todo),
         },
         **found.as_json(),
+        "not_counted": {} if counted is None else dict(counted.not_counted),
         "calibration": _calibration(history),
         "power": power_report(
             job.plan, history, detect=detect, whole=_whole(job, todo, sizes, history)
@@ -86,6 +102,34 @@ def prompt_sizes(job: SweepJob, *, every_query: bool = False) -> PromptSizes:
         cache_folder=job.cache_folder,
         every_query=every_query,
     )
+
+
+def _count(job: SweepJob, *, every_query: bool, watch: Watch | None) -> Counted:
+    """The true tokens of the job's prompts; of a target of one's own nobody knows the prompts."""
+    cells = job.plan.cells
+    if job.spec.target != BUILT_IN_TARGET:
+        why = "a target of your own makes its own prompts"
+        return Counted(tokens={}, not_counted={cell.model.key: why for cell in cells})
+    from finrag_eval.synthesis_pipeline.bedrock.token_counts import TokenCounter
+    from finrag_eval.synthesis_pipeline.orchestrator import Pipeline
+    from finrag_eval.synthesis_pipeline.supply_lines import SupplyLines
+
+    lines = SupplyLines(job.spec.retrieval, cache_folder=job.cache_folder)
+    queries = measured_queries(job.plan.query_set.queries, every_query=every_query)
+    if watch is not None:
+        watch.start("counting tokens", total=len(queries) * len(cells), done=0, unit="prompt")
+    try:
+        return count_prompts(
+            cells,
+            queries,
+            Pipeline(lines).sketch,
+            TokenCounter().count,
+            cache_folder=job.cache_folder,
+            advance=(lambda done: None) if watch is None else watch.advance,
+        )
+    finally:
+        if watch is not None:
+            watch.close()
 
 
 def price_factor(text: str) -> tuple[str, Decimal]:

@@ -34,6 +34,13 @@ def plan(
         bool,
         typer.Option("--every-query", help="Measure every prompt, not a sample of 2,000 queries."),
     ] = False,
+    exact_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--exact-tokens",
+            help="Have Bedrock count the prompts' tokens, where a model can be counted (free).",
+        ),
+    ] = False,
     detect: Annotated[
         float | None,
         typer.Option("--detect", min=1e-6, metavar="D", help="Queries it takes to find D."),
@@ -56,7 +63,7 @@ def plan(
     Retrieval and prompts are real. Costs are fitted on this output folder's recorded trials, where
     there are any.
     """
-    from finrag_eval.cli.display import width
+    from finrag_eval.cli.display import Watch, width
     from finrag_eval.job import job_of, known_prompts
     from finrag_eval.planning import plan_report, price_factor
     from finrag_eval.report.plan_text import plan_text
@@ -81,6 +88,8 @@ def plan(
         price_factors=dict(price_factor(text) for text in price_change or ()),
         every_query=every_query,
         detect=detect,
+        exact_tokens=exact_tokens,
+        watch=Watch(),
     )
     if output is options.Format.json:
         typer.echo(json.dumps(report, indent=2))

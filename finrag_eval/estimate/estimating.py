@@ -131,11 +131,16 @@ def estimate_plan(
     execution: ExecutionSpec,
     limits: Mapping[str, RateLimit],
     max_usd: Decimal | None,
+    counted: Mapping[str, Floats] | None = None,
 ) -> Estimate:
-    """The estimate of what is left to do."""
+    """The estimate of what is left to do.
+
+    ``counted`` are the true prompt tokens of every measured query, by cell, where they are known.
+    """
     random = np.random.default_rng(_SEED)
     beliefs = Beliefs(history, random)
-    draws = [_draw(one, sizes, beliefs, random) for one in todo]
+    exact = counted or {}
+    draws = [_draw(one, sizes, beliefs, exact.get(one.cell.name), random) for one in todo]
     cells = tuple(drawn.estimate for drawn in draws)
     totals = np.sum([drawn.usd for drawn in draws], axis=0) if draws else np.zeros(RESAMPLES)
     expected = math.fsum(cell.usd.expected for cell in cells)
@@ -178,13 +183,23 @@ class _Drawn:
     usd: Floats
 
 
-def _draw(one: Todo, sizes: PromptSizes, beliefs: Beliefs, random: np.random.Generator) -> _Drawn:
+def _draw(
+    one: Todo,
+    sizes: PromptSizes,
+    beliefs: Beliefs,
+    counted: Floats | None,
+    random: np.random.Generator,
+) -> _Drawn:
     """One cell's expectation, and 2,000 totals of it."""
     chars, size_bytes = sizes.of(one.cell.prompts.version.label)
     known = beliefs.of(one.cell, one.target)
-    mean_tokens = known.factor * (float(chars.mean()) if chars.size else 0.0)
+    if counted is None:
+        mean_tokens = known.factor * (float(chars.mean()) if chars.size else 0.0)
+        inputs = _input_totals(one.trials, chars.astype(float), known, random)
+    else:
+        mean_tokens = float(counted.mean()) if counted.size else 0.0
+        inputs = np.full(RESAMPLES, one.trials * mean_tokens)
     in_price, out_price = _prices(one, known, mean_tokens)
-    inputs = _input_totals(one.trials, chars.astype(float), known, random)
     output = _output_totals(one.trials, known, random)
     judge_mean, judge = _judge_totals(one, known.output, random)
     usd = inputs * in_price + output * out_price + judge
@@ -202,7 +217,7 @@ def _draw(one: Todo, sizes: PromptSizes, beliefs: Beliefs, random: np.random.Gen
             usd=_range(usd, expected),
             worst_usd=_worst(one, size_bytes),
             latency_seconds=known.latency_seconds,
-            fitted_on=known.fitted_on,
+            fitted_on=known.fitted_on + ("" if counted is None else "; prompts by CountTokens"),
             cost_basis=one.cell.model.cost_basis,
         ),
         usd=usd,

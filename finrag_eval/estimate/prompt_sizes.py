@@ -57,9 +57,7 @@ def measure_prompts(
     threads: int = 4,
 ) -> PromptSizes:
     """The sizes of all prompts, or of a seeded sample's where there are very many queries."""
-    chosen = list(queries)
-    if len(chosen) > SAMPLE_ABOVE and not every_query:
-        chosen = random.Random(_SEED).sample(chosen, SAMPLE_ABOVE)
+    chosen = measured_queries(queries, every_query=every_query)
     cache = _Cache(cache_folder, retrieval_digest)
     missing = [query for query in chosen if query_digest(query) not in cache.sizes]
     with ThreadPoolExecutor(threads) as pool:
@@ -76,6 +74,13 @@ def measure_prompts(
         bytes=np.array([own[:, 1] + size for _, size in fixed]),
         share=len(chosen) / max(1, len(queries)),
     )
+
+
+def measured_queries(queries: Sequence[Query], *, every_query: bool) -> list[Query]:
+    """The queries whose prompts are measured: all, or a seeded sample of very many."""
+    if len(queries) > SAMPLE_ABOVE and not every_query:
+        return random.Random(_SEED).sample(list(queries), SAMPLE_ABOVE)
+    return list(queries)
 
 
 def fixed_chars(texts: PromptTexts) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from finrag_eval.report.figures import count, money, plural, score, seconds, share
 from finrag_eval.report.grid import Column, Paint, grid, wrapped
+from finrag_eval.report.safe_text import one_line
 
 Report = Mapping[str, Any]
 
@@ -86,6 +87,9 @@ def _cells(report: Report, width: int) -> Iterator[str]:
     for words in dict.fromkeys(f"{cell['fitted_on']}" for cell in report["cells"]):
         own = [cell["model_key"] for cell in report["cells"] if cell["fitted_on"] == words]
         yield f"fitted on {words}: {', '.join(dict.fromkeys(own))}"
+    for model_key, why in report["not_counted"].items():
+        said = f"{model_key}: prompt tokens are estimated, not counted ({one_line(why, 200)})"
+        yield wrapped(said, width)
     held = report["calibration"]
     if held["sweeps"]:
         yield (

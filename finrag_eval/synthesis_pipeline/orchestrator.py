@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.domain import (
+    Cell,
     ModelConfig,
     ModelReply,
     ModelRequest,
@@ -58,7 +59,17 @@ class Pipeline:
         self, query: Query, context: Context, model: ModelConfig, texts: PromptTexts
     ) -> ModelRequest:
         """The prompt of a query for one model and prompt version."""
-        system, prefix, question = assemble(texts, query=query.query, context=context.text)
+        return self._request(query, context.text, model, texts)
+
+    def sketch(self, query: Query, cell: Cell) -> ModelRequest:
+        """The prompt as it would be; where gathering is billed, with a context of likely length."""
+        context = self.supply_lines.sketch(query.query, own_context=query.context)
+        return self._request(query, context, cell.model, cell.prompts)
+
+    def _request(
+        self, query: Query, context: str, model: ModelConfig, texts: PromptTexts
+    ) -> ModelRequest:
+        system, prefix, question = assemble(texts, query=query.query, context=context)
         return ModelRequest(
             model=model,
             system_text=system,

@@ -67,6 +67,7 @@ class Bedrock:
         self.cached: set[str] = set()
         self.open = self.connections = 0
         self.in_flight = self.most_in_flight = 0
+        self.counted = 0
         self.keeps_bodies = False
 
     def set_programme(self, spec: dict[str, Any]) -> None:
@@ -79,6 +80,7 @@ class Bedrock:
             "open": self.open,
             "most_in_flight": self.most_in_flight,
             "requests": len(self.ledger),
+            "counted": self.counted,
         }
 
     def note(self, model: str, body: dict[str, Any]) -> tuple[Entry, str]:
@@ -191,6 +193,9 @@ class Connection(asyncio.Protocol):
         elif method == "POST" and path.startswith("/model/") and path.endswith("/converse"):
             model = path.removeprefix("/model/").removesuffix("/converse")
             self._converse(model, json.loads(body))
+        elif method == "POST" and path.startswith("/model/") and path.endswith("/count-tokens"):
+            model = path.removeprefix("/model/").removesuffix("/count-tokens")
+            self._count_tokens(model, json.loads(body)["input"]["converse"])
         else:
             self._send(404, b'{"message": "no such path"}', error="UnknownOperationException")
 
@@ -204,6 +209,19 @@ class Connection(asyncio.Protocol):
             self._send(200, json.dumps(entries).encode())
             return
         self._send(200, json.dumps(self._bedrock.stats()).encode())
+
+    def _count_tokens(self, model: str, body: dict[str, Any]) -> None:
+        """Claude's tokens, as Converse would count them; Bedrock refuses others, and profiles."""
+        self._bedrock.counted += 1
+        if not model.startswith("anthropic."):
+            message = "The provided model doesn't support counting tokens."
+            refused = json.dumps({"message": message}).encode()
+            self._send(400, refused, error="ValidationException")
+            return
+        system = "".join(block["text"] for block in body.get("system", ()))
+        blocks = [block for message in body["messages"] for block in message["content"]]
+        size = len((system + "".join(block["text"] for block in blocks)).encode())
+        self._send(200, json.dumps({"inputTokens": -(-size // 4)}).encode())
 
     def _converse(self, model: str, body: dict[str, Any]) -> None:
         bedrock, now = self._bedrock, self._loop.time()

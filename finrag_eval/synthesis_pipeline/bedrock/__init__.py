@@ -7,6 +7,7 @@ limits and money are others'. boto3 is imported when the first client is made.
 - ``faults``, ``credentials``                         what can go wrong, for all of these
 - ``embeddings``                                      a question as a vector
 - ``batch_records``, ``batch_service``                Converse by batch jobs
+- ``token_counts``                                    how long a prompt is, before it is sent
 - ``preflight``, ``listings``                         can a model be used?
 - ``accounts``                                        boto3 clients of all but Converse
 """

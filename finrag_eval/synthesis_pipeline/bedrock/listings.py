@@ -6,6 +6,7 @@ not be read says nothing about the model. Each call is made once an account.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,8 @@ from finrag_eval.synthesis_pipeline.bedrock.faults import fault_of
 
 T = TypeVar("T")
 
+#: What the id of a system-defined profile has before the model's own.
+GEOGRAPHY = re.compile(r"^(?:us-gov|global|us|eu|apac|au|jp|ca)\.(?=[a-z0-9-]+\.)")
 #: Codes that say that there is no such thing, and not that something went wrong.
 _NO_SUCH_THING = frozenset({"ResourceNotFoundException", "ValidationException"})
 

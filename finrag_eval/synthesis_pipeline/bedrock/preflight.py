@@ -8,7 +8,6 @@ and what they cannot tell is said to be unchecked.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from finrag_eval.domain import ModelConfig
 from finrag_eval.synthesis_pipeline.bedrock.accounts import AwsAccount
 from finrag_eval.synthesis_pipeline.bedrock.credentials import credentials_problem
 from finrag_eval.synthesis_pipeline.bedrock.listings import (
+    GEOGRAPHY,
     Access,
     FoundationModel,
     Listings,
@@ -41,8 +41,6 @@ Verdict = Literal[
 ]
 _NO_PROBLEMS: frozenset[Verdict] = frozenset({"ok", "legacy", "unchecked"})
 
-#: Prefixes of system-defined profiles, for where the profiles themselves may not be listed.
-_GEOGRAPHY = re.compile(r"^(?:us-gov|global|us|eu|apac|au|jp|ca)\.(?=[a-z0-9-]+\.)")
 _NEVER_CHECKED = (
     "not checked, since only a billed call shows it: this identity's bedrock:InvokeModel"
 )
@@ -108,7 +106,7 @@ class _Check:
         profiles = self.listings.profiles
         if isinstance(profiles, Untold):
             return self._of_unlisted(name, profiles)
-        if any(profile.profile_id == name for profile in profiles) or _GEOGRAPHY.match(name):
+        if any(profile.profile_id == name for profile in profiles) or GEOGRAPHY.match(name):
             return self._of_profile(name)
         return self._of_model(name)
 
@@ -116,7 +114,7 @@ class _Check:
         if profiles.kind == "credentials":
             return self._end("no_credentials", profiles.reason, _LOG_IN)
         self._could_not("its inference profile", "bedrock:ListInferenceProfiles", profiles)
-        bare = _GEOGRAPHY.sub("", name)
+        bare = GEOGRAPHY.sub("", name)
         return self._of_model(bare, is_behind_profile=bare != name)
 
     def _of_profile(self, name: str) -> Finding:
@@ -208,7 +206,7 @@ class _Check:
         return f"write its profile's id for model_id: {' or '.join(known)}"
 
     def _profile_fix(self, wanted: str, profiles: tuple[Profile, ...]) -> str:
-        same = list(_profiles_of(_GEOGRAPHY.sub("", wanted), profiles))
+        same = list(_profiles_of(GEOGRAPHY.sub("", wanted), profiles))
         if same:
             return f"this region offers {' and '.join(same)}; or set `region:` in the entry"
         return _near(wanted, [profile.profile_id for profile in profiles])
