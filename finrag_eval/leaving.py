@@ -16,10 +16,12 @@ import threading
 def leave(code: int) -> None:
     """End the process with this code, once what others asked for at its end is done.
 
-    Where a thread still has work that must be waited for, Python's own way is taken.
+    Where a thread still has work that must be waited for, or a profiler or a debugger looks on,
+    Python's own way is taken.
     """
     waited_for = [one for one in threading.enumerate() if not one.daemon]
-    if waited_for == [threading.main_thread()]:
+    is_watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if waited_for == [threading.main_thread()] and not is_watched:
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -32,7 +32,7 @@ def plan(
     ] = None,
     every_query: Annotated[
         bool,
-        typer.Option("--every-query", help="Measure every prompt, not a sample of 2,000 queries."),
+        typer.Option("--every-query", help="Measure every prompt, not a sample of 1,000 queries."),
     ] = False,
     exact_tokens: Annotated[
         bool,

@@ -24,7 +24,7 @@ from finrag_eval.results import replacing
 Counts = NDArray[np.int64]
 
 #: Above this many queries a seeded sample of that many is measured, and the estimate says so.
-SAMPLE_ABOVE = 2_000
+SAMPLE_ABOVE = 1_000
 _SEED = 10_000
 
 
