@@ -10,18 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from finrag_eval.domain import SweepStatus
+from finrag_eval.domain import Cell, SweepStatus, Trial
 from finrag_eval.ending import Ending
-from finrag_eval.errors import InvalidInput
-from finrag_eval.job import SweepJob, job_of_ledger
+from finrag_eval.errors import InvalidInput, Problem
+from finrag_eval.execute.gate import Gate
+from finrag_eval.job import SweepJob, job_of_ledger, judge_keys, with_judges_of
+from finrag_eval.judging import judge_answers, judges_of
 from finrag_eval.progress import Watch
 from finrag_eval.record.ground import tracking_problems
 from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep
 from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
 from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
 from finrag_eval.scoring import Scoring
-from finrag_eval.session import SweepResult
+from finrag_eval.session import SweepResult, gate_settings
+from finrag_eval.spec.ml_config import find_ml_config, read_ml_config
 from finrag_eval.spec.sweeps import read_scorers
+from finrag_eval.stopping import StopAtOnce, stops_on_signals
 from finrag_eval.wrap_up import exit_code, wrap_up, write_files
 
 _ENDED = ("completed", "partial", "budget_stopped", "interrupted", "failed")
@@ -44,16 +48,20 @@ def score_again(
     tracking_uri: str | None,
     tracking: bool,
     watch: Watch,
+    config: Path | None = None,
 ) -> SweepResult:
     """Score every recorded answer with the given scorers, else with the sweep's own.
 
-    Scores of other names stay as they are. Raises InvalidInput for scorers that are none.
+    Scores of other names stay as they are. Judges are asked for verdicts that are not there yet,
+    within the sweep's budget; ``config`` has the models of judges that the sweep did not have.
+    Raises InvalidInput for scorers that are none.
     """
     folder = find_sweep(output_dir, sweep_id)
     with LedgerReader.open(folder) as reader:
         job, ending = job_of_ledger(reader), ending_in(reader)
     if scorers:
         job = replace(job, spec=replace(job.spec, scorers=read_scorers(scorers, "--scorer")))
+        job = _with_judges(job, config)
     uri = _checked_uri(job, tracking_uri, output_dir) if tracking else None
     with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
         ledger.begin_session(job.spec.resolved, job.facts(), kind="score")
@@ -63,7 +71,8 @@ def score_again(
             watch.advance(done)
         watch.close()
         ledger.flush()
-        ledger.end_session(ending.status, 0)
+        ending = _judge(job, ledger, ending, watch)
+        ledger.end_session(ending.status, ending.exit_code)
     recorder = (
         None if uri is None else RecorderHandle.start(folder, uri=uri, on_notice=watch.notice)
     )
@@ -73,6 +82,48 @@ def score_again(
         if recorder is not None:
             recorder.close()
     return SweepResult(summary=summary, exit_code=code, folder=folder)
+
+
+def _with_judges(job: SweepJob, config: Path | None) -> SweepJob:
+    """The job with its judges' models and rubrics checked, before anything is written."""
+    if any(key not in job.judges for key in judge_keys(job.spec)):
+        problems: list[Problem] = []
+        found = read_ml_config(find_ml_config(config), problems=problems)
+        if found is None:
+            raise InvalidInput(problems)
+        job = with_judges_of(job, found)
+    judges_of(job)
+    return job
+
+
+def _judge(job: SweepJob, ledger: Ledger, ending: Ending, watch: Watch) -> Ending:
+    """Ask the job's judges for the verdicts that are missing; the ending, with what stopped it."""
+    gates: list[Gate] = []
+
+    def stop() -> None:
+        if gates:
+            gates[-1].stop("interrupted")
+
+    def opened(trials: Sequence[Trial], cells: Sequence[Cell]) -> Gate:
+        return Gate(trials, cells, **gate_settings(job, ledger, job.spec.budget, watch))
+
+    try:
+        with stops_on_signals(stop, watch.notice) as stopping:
+            for step in judge_answers(job, ledger, opened):
+                if isinstance(step, Gate):
+                    gates.append(step)
+                    watch.start("judging", total=job.plan.trial_count, done=0)
+                else:
+                    watch.advance(step)
+    except StopAtOnce:
+        raise KeyboardInterrupt from None
+    finally:
+        watch.close()
+    reason = gates[-1].reason if gates else "done"
+    if stopping.exit_code is None and reason == "done":
+        return ending
+    watch.notice("not every answer was judged; the same command goes on with the rest")
+    return replace(ending, exit_code=3 if reason == "budget" else stopping.exit_code or 130)
 
 
 def sync_again(

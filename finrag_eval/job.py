@@ -24,6 +24,7 @@ from finrag_eval.domain import (
 from finrag_eval.errors import LedgerUnreadable
 from finrag_eval.money import at_batch_prices
 from finrag_eval.plan import Plan, expand
+from finrag_eval.spec.ml_config import MlConfig
 from finrag_eval.spec.model_entries import entry_of, model_from_entry
 from finrag_eval.spec.resolved import spec_from_resolved
 from finrag_eval.spec.sweeps import Asked
@@ -71,27 +72,34 @@ def job_of(asked: Asked) -> SweepJob:
     """The job of a checked sweep file."""
     pipeline = asked.ml_config.pipeline
     cache_folder = pipeline.cache_folder or CACHE_FOLDER
-
-    def model(key: str) -> ModelConfig:
-        found = asked.ml_config.model(key)
-        if found.provider != "bedrock":
-            return found
-        return replace(found, settings={**pipeline.aws, **found.settings})
-
     spec = asked.spec
     return SweepJob(
         spec=spec,
         plan=expand(
             spec,
-            models=[_as_billed(model(key), spec) for key in spec.models],
+            models=[_as_billed(_model(asked.ml_config, key), spec) for key in spec.models],
             prompts=_texts(spec, pipeline.prompts_folder),
             query_set=asked.query_set,
             retrieval_digest=retrieval_digest(spec, cache_folder.absolute()),
         ),
-        judges={key: model(key) for key in judge_keys(spec)},
+        judges={key: _model(asked.ml_config, key) for key in judge_keys(spec)},
         prompts_folder=pipeline.prompts_folder,
         cache_folder=cache_folder.absolute(),
     )
+
+
+def with_judges_of(job: SweepJob, config: MlConfig) -> SweepJob:
+    """The job with the models of judges that it did not have before; raises InvalidInput."""
+    new = {key: _model(config, key) for key in judge_keys(job.spec) if key not in job.judges}
+    return replace(job, judges={**job.judges, **new})
+
+
+def _model(config: MlConfig, key: str) -> ModelConfig:
+    """The model of that key, with what the config says of AWS."""
+    found = config.model(key)
+    if found.provider != "bedrock":
+        return found
+    return replace(found, settings={**config.pipeline.aws, **found.settings})
 
 
 def _as_billed(model: ModelConfig, spec: SweepSpec) -> ModelConfig:

@@ -47,15 +47,13 @@ def judges_of(job: SweepJob) -> tuple[JudgeScorer, ...]:
     return tuple(one for one in built if isinstance(one, JudgeScorer))
 
 
-def judge_answers(
-    job: SweepJob, ledger: Ledger, open_gate: _OpenGate, *, again: bool = False
-) -> Iterator[Gate | int]:
-    """Judge every answer that has no verdict yet, of all with ``again``, judge by judge.
+def judge_answers(job: SweepJob, ledger: Ledger, open_gate: _OpenGate) -> Iterator[Gate | int]:
+    """Judge every answer that has no verdict yet of this model and rubric, judge by judge.
 
     Yields each judge's gate when it opens, and after every verdict how many it has given.
     """
     for judge in judges_of(job):
-        waiting = _waiting(judge, ledger, again=again)
+        waiting = _waiting(judge, ledger)
         if not waiting:
             continue
         model = job.judges[judge.model_key]
@@ -99,14 +97,14 @@ def _as_judged(cell: Cell, model: ModelConfig, judge: JudgeScorer) -> Cell:
     return cast("Cell", _JudgedCell(cell.name, model, rubric))
 
 
-def _waiting(judge: JudgeScorer, ledger: Ledger, *, again: bool) -> dict[str, _Waiting]:
+def _waiting(judge: JudgeScorer, ledger: Ledger) -> dict[str, _Waiting]:
     """Successful answers without this judge's verdict, by trial key."""
     ledger.flush()
     with LedgerReader.open(ledger.folder) as reader:
         return {
             record.trial.key: _Waiting(record.outcome_id, record.trial)
             for record in reader.final_records()
-            if record.status == "success" and (again or not _has_verdict(record.scores, judge))
+            if record.status == "success" and not _has_verdict(record.scores, judge)
         }
 
 

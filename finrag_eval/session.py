@@ -234,25 +234,7 @@ class Session:
         return Gate(trials, cells, **self._gate_settings())
 
     def _gate_settings(self) -> dict[str, Any]:
-        """What every gate of this sweep has: one budget, one ledger, the models' limits."""
-        spec, spent = self._job.spec, self._ledger.spent()
-        return {
-            "budget": Budget(
-                self._budget,
-                spent=spent.total,
-                spent_per_model=spent.per_model,
-                spent_per_cell=spent.per_cell,
-                on_warning=self._warn_of_budget,
-            ),
-            "reservations": self._ledger,
-            "concurrency": spec.execution.concurrency,
-            "limits": spec.limits,
-            "models": self._job.models.values(),
-            "on_notice": self._watch.notice,
-        }
-
-    def _warn_of_budget(self, usd: Decimal, cap: Decimal) -> None:
-        self._watch.notice(f"${usd:.4f} of the budget of ${cap} is spent")
+        return gate_settings(self._job, self._ledger, self._budget, self._watch)
 
     def _failed(self) -> int:
         """Planned trials whose newest outcome is a failure."""
@@ -286,6 +268,31 @@ class Session:
             "versions": package_versions(),
             "tracking_uri": None if self._uri is None else mask_uri(self._uri),
         }
+
+
+def gate_settings(
+    job: SweepJob, ledger: Ledger, budget: BudgetSpec, watch: Watch
+) -> dict[str, Any]:
+    """What every gate of a sweep has: one budget, one ledger, the models' limits."""
+
+    def warn(usd: Decimal, cap: Decimal) -> None:
+        watch.notice(f"${usd:.4f} of the budget of ${cap} is spent")
+
+    spent = ledger.spent()
+    return {
+        "budget": Budget(
+            budget,
+            spent=spent.total,
+            spent_per_model=spent.per_model,
+            spent_per_cell=spent.per_cell,
+            on_warning=warn,
+        ),
+        "reservations": ledger,
+        "concurrency": job.spec.execution.concurrency,
+        "limits": job.spec.limits,
+        "models": job.models.values(),
+        "on_notice": watch.notice,
+    }
 
 
 #: Seconds until the end's libraries are loaded: by then the first calls are on their way.

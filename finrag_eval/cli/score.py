@@ -24,6 +24,7 @@ def score(
             "Default: the sweep's own.",
         ),
     ] = None,
+    config: options.Config = None,
     output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
     tracking_uri: options.TrackingUri = None,
     no_tracking: options.NoTracking = False,
@@ -32,7 +33,8 @@ def score(
 ) -> int:
     """Score a sweep's recorded answers again; writes to the same child runs and the summary.
 
-    No answer is paid for twice. A judge's own calls are new, and are bounded by the sweep's budget.
+    No answer is paid for twice. Judges are asked for verdicts that are not there yet, within the
+    sweep's budget.
     """
     from finrag_eval.again import score_again
     from finrag_eval.cli.display import Watch, show_result
@@ -44,5 +46,6 @@ def score(
         tracking_uri=tracking_uri,
         tracking=not no_tracking,
         watch=Watch(quiet=quiet),
+        config=config,
     )
     return show_result(result, output)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pandas as pd
 import pytest
 from loopback.fixture import LoopbackBedrock
 from sweep_place import Place
+
+from finrag_eval.cli.main import main
 
 MODELS = """
 serving_models:
@@ -94,13 +97,43 @@ def test_an_unreadable_verdict_is_unscored_with_its_reason(
     )
 
 
-def test_scoring_again_keeps_verdicts_and_asks_for_no_answer(
-    judged: Place, bedrock: LoopbackBedrock
+SECOND = "{name: second, kind: judge, model: judge, rubric: v2}"
+
+
+def test_scoring_again_asks_for_verdicts_that_are_missing(
+    judged: Place,
+    bedrock: LoopbackBedrock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(judged, "run", "small.yaml")
-    bedrock.programme()
-    summary = run(judged, "score", "latest", "--scorer", "refusal", "--scorer", "rouge_l")
-    assert bedrock.ledger() == []
+    """A new judge is asked once for each answer, one that was stopped keeps to its budget; other
+    scorers ask nobody, and what they do not give stays.
+    """
+    monkeypatch.chdir(judged.folder)
+    for name, value in judged.env.items():
+        monkeypatch.setenv(name, value)
+
+    def told(*arguments: str, code: int = 0) -> tuple[dict[str, Any], list[str]]:
+        before = len(bedrock.ledger())
+        assert main([*arguments, "--no-tracking", "--quiet", "--format", "json"]) == code
+        models = [one["model"] for one in bedrock.ledger()[before:]]
+        return json.loads(capsys.readouterr().out), models
+
+    cap = "budget.per_model.judge=0.0006"
+    stopped, _ = told("run", "small.yaml", "--set", cap, code=3)
+    again, models = told("score", "latest", code=3)
+    assert models == []
+    assert again["budget"]["spent_usd"] == stopped["budget"]["spent_usd"]
+    told("run", "small.yaml", "--max-usd", "1")
+    summary, models = told("score", "latest", "--scorer", "refusal", "--scorer", "rouge_l")
+    assert models == []
     trials = trials_of(judged, summary)
-    assert trials["score.judge"].notna().all()
-    assert trials["score.refusal"].notna().all()
+    assert trials[["score.judge", "score.refusal", "score.rouge_l"]].notna().all(axis=None)
+    summary, models = told("score", "latest", "--scorer", SECOND)
+    assert models == ["judge.model-v1"] * 10
+    trials = trials_of(judged, summary)
+    assert trials[["score.judge", "score.refusal", "score.second"]].notna().all(axis=None)
+    assert summary["totals"]["judge_cost_usd"] == pytest.approx(trials["judge_cost_usd"].sum())
+    assert told("score", "latest", "--scorer", SECOND)[1] == []
+    assert main(["score", "latest", "--scorer", SECOND.replace("judge, rubric", "no, rubric")]) == 2
+    assert "no model key 'no'" in capsys.readouterr().err
