@@ -14,9 +14,11 @@ from finrag_eval.errors import InvalidInput, Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-_TITLE = "Spending by day and model"
+_TITLE = "USD by day and model"
 _MOST_MODELS = 8
 _MOST_TICKS = 12
+#: A bar is at most as wide as one of so many: a single day does not fill the chart.
+_FEWEST_PLACES = 7
 _KINDS = (".png", ".svg", ".html")
 
 #: Colours that are told apart with any colour vision (Okabe & Ito 2008), then grey for the rest.
@@ -45,7 +47,8 @@ def plot_spend(spend: pd.DataFrame, path: Path, *, zone: ZoneInfo | None = None)
     check_chart(path)
     from matplotlib import rc_context
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "finrag-eval"}):
+    looks = {"svg.fonttype": "none", "svg.hashsalt": "finrag-eval", "hatch.linewidth": 0.5}
+    with rc_context(looks):
         figure = _figure(group_spend(spend, ["day", "model_key"], zone=zone))
         if path.suffix == ".png":
             figure.savefig(path, format="png", bbox_inches="tight", dpi=150)
@@ -63,8 +66,10 @@ def _figure(groups: pd.DataFrame) -> Any:
     figure = Figure(figsize=(9, 4))
     axes = figure.subplots()
     axes.set_title(_TITLE, loc="left")
-    axes.set_ylabel("USD")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0, labelsize="small")
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
     if not len(groups):
         axes.text(0.5, 0.5, "nothing was spent in that time", ha="center", va="center")
         axes.set_axis_off()
@@ -73,7 +78,10 @@ def _figure(groups: pd.DataFrame) -> Any:
     days = [f"{day:%Y-%m-%d}" for day in pd.date_range(first, last)]
     _draw_bars(axes, groups, days)
     step = -(-len(days) // _MOST_TICKS)
-    axes.set_xticks(range(0, len(days), step), days[::step], rotation=45, ha="right")
+    is_wide = len(days) > _FEWEST_PLACES
+    rotated = {"rotation": 45, "ha": "right"} if is_wide else {}
+    axes.set_xticks(range(0, len(days), step), days[::step], **rotated)
+    axes.set_xlim(-0.5, max(len(days), _FEWEST_PLACES) - 0.5)
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
