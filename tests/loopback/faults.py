@@ -24,6 +24,12 @@ HTTP_ERRORS: dict[str, tuple[int, str, str]] = {
     "model_error": (424, "ModelErrorException", "The model could not process the request."),
     "model_error_400": (424, "ModelErrorException", "The model refused the request."),
     "validation": (400, "ValidationException", "Input is too long for requested model."),
+    "context_limit": (
+        400,
+        "ValidationException",
+        "input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000, decrease "
+        "input length or `max_tokens` and try again",
+    ),
     "sampling": (
         400,
         "ValidationException",
@@ -49,6 +55,11 @@ HTTP_ERRORS: dict[str, tuple[int, str, str]] = {
         403,
         "UnrecognizedClientException",
         "The security token included in the request is invalid.",
+    ),
+    "bad_api_key": (
+        403,
+        "AccessDeniedException",
+        "Authentication failed: Please make sure your API Key is valid.",
     ),
     "end_of_life": (
         404,

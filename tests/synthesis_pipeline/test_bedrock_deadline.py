@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +89,20 @@ def test_a_certificate_that_is_not_trusted_stops_the_model(
         BedrockClient().converse(REQUEST, timeout_s=5.0)
     assert (caught.value.error_type, caught.value.retry) == ("SSLError", "stop_model")
     assert not caught.value.may_be_billed
+
+
+def test_a_handshake_that_breaks_off_is_tried_again(
+    tls_bedrock: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
+        hang_up = threading.Thread(target=lambda: listener.accept()[0].close())
+        hang_up.start()
+        with pytest.raises(ModelFault) as caught:
+            BedrockClient().converse(REQUEST, timeout_s=5.0)
+        hang_up.join()
+    assert caught.value.retry == "transient"
 
 
 def test_the_watchdog_forgets_calls_that_ended() -> None:

@@ -84,7 +84,15 @@ _ABOUT_THE_MODEL = re.compile(
     r"|unsupported model|model (?:is not|isn.t|does not|doesn.t) support",
     re.IGNORECASE,
 )
+#: What one says when it is this prompt that is too long, whatever else it names.
+_ABOUT_THE_LENGTH = re.compile(
+    r"context (?:limit|length|window)|too long|input tokens", re.IGNORECASE
+)
+#: A Bedrock API key that is over is denied access; that of an identity says something else.
+_ABOUT_THE_KEY = re.compile(r"api key is valid|bearer token", re.IGNORECASE)
 _PER_DAY = re.compile(r"(?:tokens|requests) per day", re.IGNORECASE)
+#: TLS also breaks off where a connection does: only a certificate that is not trusted stays so.
+_UNTRUSTED = re.compile(r"certificate", re.IGNORECASE)
 _STATUS_UNSAID = {408: ("transient", True), 429: ("throttle", False), 401: ("credentials", False)}
 
 
@@ -108,10 +116,12 @@ def _of_answer(response: dict[str, Any]) -> ModelFault:
     retry, may_be_billed = _BY_CODE.get(code) or _by_status(status)
     if code in {"ModelErrorException"} and _is_callers_fault(response.get("originalStatusCode")):
         retry = "never"
-    if retry == "never" and code == "ValidationException" and _ABOUT_THE_MODEL.search(message):
+    if code == "ValidationException" and _is_about_the_model(message):
         retry = "stop_model"
     if retry == "throttle" and _PER_DAY.search(message):
         retry = "stop_model"
+    if status == 403 and _ABOUT_THE_KEY.search(message):
+        retry = "credentials"
     error_type = code if code and not code.isdigit() else f"HTTP{status}"
     if retry == "credentials":
         message = f"AWS refused the credentials ({error_type})"
@@ -133,6 +143,11 @@ def _by_status(status: int | None) -> tuple[str, bool]:
     return ("stop_model", False) if status in (403, 404) else ("never", False)
 
 
+def _is_about_the_model(message: str) -> bool:
+    is_of_this_prompt = _ABOUT_THE_LENGTH.search(message) is not None
+    return not is_of_this_prompt and _ABOUT_THE_MODEL.search(message) is not None
+
+
 def _is_callers_fault(original_status: Any) -> bool:
     return (
         isinstance(original_status, int)
@@ -148,6 +163,8 @@ def _of_exception(error: Exception) -> ModelFault:
             break
     else:
         retry, may_be_billed = "never", True
+    if kind.__name__ == "SSLError" and not _UNTRUSTED.search(str(error)):
+        retry, may_be_billed = "transient", True
     name = type(error).__name__
     message = _clean(str(error))
     if retry == "credentials":
