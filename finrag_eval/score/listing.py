@@ -13,11 +13,11 @@ from typing import Any
 
 from finrag_eval.domain import Query
 from finrag_eval.score.normal import holds, normal
+from finrag_eval.score.periods import years_by_figure
 from finrag_eval.score.quantities import Quantity, Reading, read
 from finrag_eval.score.questions import question, years_in
 from finrag_eval.score.references import LEAST_TOLERANCE
 from finrag_eval.score.rouge import words_of
-from finrag_eval.score.sieves import years_by_figure
 from finrag_eval.score.verdicts import Unscored, Verdict, answer_of
 
 _ENOUGH_ALIKE = 0.6

@@ -69,7 +69,7 @@ def _candidates(reading: Reading, aim: Reference, asked: Question) -> list[Quant
         and any(target.fits(quantity, asked) for target in aim.targets)
     ]
     new = [quantity for quantity in fitting if not _repeats(quantity, aim, asked)]
-    return _most_fitting(new, aim)
+    return _most_fitting(new, aim, asked)
 
 
 def _repeats(quantity: Quantity, aim: Reference, asked: Question) -> bool:
@@ -82,13 +82,18 @@ def _repeats(quantity: Quantity, aim: Reference, asked: Question) -> bool:
     return not any(_equals(quantity, target, asked) for target in aim.targets)
 
 
-def _most_fitting(figures: list[Quantity], aim: Reference) -> list[Quantity]:
+def _most_fitting(figures: list[Quantity], aim: Reference, asked: Question) -> list[Quantity]:
     """Figures with the reference's kind of unit, where there are any, before bare digits."""
+    if aim.kind == "money" and aim.targets[0].per_share:
+        single = [figure for figure in figures if figure.scale == 1]
+        return [figure for figure in single if figure.per_share] or single or figures
     if aim.kind == "money":
         marked = [figure for figure in figures if figure.currency or figure.scale != 1]
         return marked or figures
     if aim.kind == "relative":
         return [figure for figure in figures if figure.is_relative] or figures
+    if aim.kind == "number" and not asked.asks_share:
+        return [figure for figure in figures if not figure.is_relative] or figures
     return figures
 
 

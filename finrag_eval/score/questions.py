@@ -68,6 +68,11 @@ _SPAN = re.compile(
     r"(?:fiscal (?:year )?|FY ?)?(?P<last>(?:19|20)[0-9]{2})\b"
 )
 _SHORT_YEAR = re.compile(r"\bFY ?'?([0-9]{2})\b(?![0-9])|\bF([0-9]{2})\b(?![0-9])")
+_QUARTER = re.compile(
+    r"\bQ(?P<number>[1-4])\b|\b(?P<word>first|second|third|fourth)[ -](?:fiscal )?quarter\b", re.I
+)
+_QUARTERS = {"first": 1, "second": 2, "third": 3, "fourth": 4}
+_EFFECT = re.compile(r"\b(?:impact|effect|affect|contribut|reduc|benefit|sav(?:e|ing)|add)", re.I)
 _NAME = re.compile(r"\b[A-Z][A-Za-z0-9&.-]*[A-Za-z0-9]\b")
 _NOT_NAMES = frozenset(
     {
@@ -87,6 +92,7 @@ class Question:
     words: frozenset[str]
     operation: re.Pattern[str] | None
     years: frozenset[int]
+    quarters: frozenset[int]
     quantities: tuple[Quantity, ...]
     scales: frozenset[float]
     names: frozenset[str]
@@ -95,6 +101,7 @@ class Question:
     asks_basis_points: bool
     asks_change: bool
     asks_difference: bool
+    asks_effect: bool
     asks_decrease: bool
     asks_loss: bool
     asks_year: bool
@@ -110,6 +117,7 @@ def question(text: str) -> Question:
         words=content_words(reading.text),
         operation=_operation(text, is_change, is_difference),
         years=_asked_years(reading.text),
+        quarters=quarters_in(reading.text),
         quantities=reading.quantities,
         scales=declared_scales(text),
         names=frozenset(name.lower() for name in _NAME.findall(text)) - _NOT_NAMES,
@@ -118,6 +126,7 @@ def question(text: str) -> Question:
         asks_basis_points=_BASIS_POINTS.search(text) is not None,
         asks_change=is_change,
         asks_difference=is_difference,
+        asks_effect=_EFFECT.search(text) is not None,
         asks_decrease=_ASKS_DECREASE.search(text) is not None and not _ASKS_RISE.search(text),
         asks_loss=_ASKS_LOSS.search(text) is not None,
         asks_year=_ASKS_YEAR.search(text) is not None,
@@ -137,6 +146,14 @@ def years_in(text: str) -> frozenset[int]:
     for long, short in _SHORT_YEAR.findall(text):
         years.add(2000 + int(long or short))
     return frozenset(years)
+
+
+def quarters_in(text: str) -> frozenset[int]:
+    """Every quarter (1 to 4) that the text names."""
+    return frozenset(
+        int(found["number"] or _QUARTERS[found["word"].lower()])
+        for found in _QUARTER.finditer(text)
+    )
 
 
 def _asked_years(text: str) -> frozenset[int]:

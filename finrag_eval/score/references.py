@@ -37,7 +37,8 @@ class Target:
     """One right value and the forms it may be written in.
 
     ``value`` is signed: shares for ``relative``, whole units of currency for ``money``. ``scale``
-    is that of a table's own figures, of which ``scaled`` and ``number`` also take the bare one.
+    is that of a table's own figures, of which ``scaled`` and ``number`` also take the bare one; of
+    ``relative``, how many of the reference's unit make 1.
     """
 
     kind: Kind
@@ -72,7 +73,9 @@ class Target:
         if self.kind == "relative":
             if quantity.is_relative or quantity.form == "multiple":
                 return (size,)
-            return (size, face / 100) if self.scale == 100 or asked.asks_percent else (size,)
+            if self.scale != 1:
+                return (size, face / self.scale)
+            return (size, face / 100) if asked.asks_percent else (size,)
         if quantity.is_relative:
             named = asked.asks_basis_points if quantity.form == "bps" else asked.asks_percent
             return (size, face) if named else (size,)
@@ -196,7 +199,7 @@ def _main_target(value: float, query: Query, asked: Question, tolerance: float) 
     if unit in _PERCENT_UNITS:
         return Target(kind="relative", value=value / 100, tolerance=tolerance, scale=100)
     if unit in _BASIS_POINT_UNITS:
-        return Target(kind="relative", value=value / 10_000, tolerance=tolerance)
+        return Target(kind="relative", value=value / 10_000, tolerance=tolerance, scale=10_000)
     if unit in _RATIO_UNITS:
         return Target(kind="relative", value=value, tolerance=tolerance)
     scaled = _SCALE_UNIT.search(unit)

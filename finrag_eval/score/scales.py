@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from finrag_eval.score.writing import FACTORS
+from finrag_eval.score.writing import FACTORS, MOVE_BEFORE
 
 if TYPE_CHECKING:
     from finrag_eval.score.quantities import Quantity
@@ -20,7 +20,8 @@ _SIGN = r"(?:US\$|\$|USD|U\.S\.|US|€|EUR|£|GBP|dollars?)"
 _DECLARED = re.compile(
     rf"\bin[ ](?:{_SIGN}[ ]?)*(?P<named>thousand|million|billion|trillion)s?\b"
     r"(?![ ]of\b(?![ ](?:dollars|U\.?S|USD|euros)))"
-    rf"|\([ ]?(?:{_SIGN}[ ]?)?(?P<bracketed>thousand|million|billion)s?[ ]?\)"
+    rf"|\([ ]?(?:{_SIGN}[ ]?)?(?P<bracketed>thousand|million|billion)s?"
+    rf"(?:[ ](?:of[ ])?(?:{_SIGN}[ ]?)+)?[ ]?\)"
     r"|(?:US\$|\$|\bUSD|€|\bEUR|£)[ ]?(?P<money>thousands|millions|billions|mn|mm|bn|m|b|k)\b"
     r"|(?:\$|USD |\()[ ]?(?P<zeros>'?000'?s?)\b",
     re.IGNORECASE,
@@ -97,6 +98,8 @@ def _is_range(text: str, quantity: Quantity, gap: str) -> bool:
     before = text[max(0, quantity.start - 24) : quantity.start]
     if _BETWEEN.search(before):
         return gap.strip() in ("and", "-", "–")
+    if gap.strip() == "to" and MOVE_BEFORE.search(before):  # "increased $2 billion to $5 billion"
+        return False
     return bool(_RANGE_GAP.fullmatch(gap)) and not _FROM.search(before)
 
 

@@ -30,7 +30,7 @@ from finrag_eval.score.rouge import rouge_l
 from finrag_eval.score.verdicts import Unscored, Verdict
 
 #: Grows with every change of a scorer that can change a score.
-CODE_VERSION = 1
+CODE_VERSION = 2
 
 FAILED = "the trial failed"
 

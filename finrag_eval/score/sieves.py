@@ -10,24 +10,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from finrag_eval.score.periods import headers_above, quarters_by_figure, years_by_figure
 from finrag_eval.score.quantities import Quantity, Reading
-from finrag_eval.score.questions import Question, content_words, years_in
+from finrag_eval.score.questions import Question, content_words
 from finrag_eval.score.signs import statement_start
+from finrag_eval.score.writing import MOVE_BEFORE
 
 Figures = Sequence[Quantity]
 
-#: What may stand between a figure and the year that it is of.
-_BEFORE_ITS_YEAR = re.compile(
-    r"[ \u00a0]?\(?(?:,? ?(?:in|for|during|at|as of|at the end of|of|by|on) )?(?:the )?"
-    r"(?:fiscal(?: year)? |year |calendar(?: year)? )?(?:ended )?(?:[A-Z][a-z]+ \d{1,2}, )?"
-)
 _BASE = re.compile(
     r"\b(?:from|compared (?:to|with)|versus|vs\.?|against|than|relative to|offset by)"
-    r"(?: (?:the )?(?:[\w'-]+ ){0,4}?)?(?:of )?(?:about |approximately )?$",
+    r"(?: (?:the )?(?:[\w'-]+ ){0,4}?)?(?:of )?(?:about |approximately )?$"
+    r"|\b(?:not|instead of) (?:about |approximately )?$",
     re.IGNORECASE,
 )
 _BASE_WORDS = frozenset(
-    {"from", "compared", "versus", "vs", "vs.", "against", "than", "relative", "offset"}
+    {
+        *("from", "compared", "versus", "vs", "vs.", "against", "than", "relative", "offset"),
+        *("not", "instead"),
+    }
 )
 _BASE_REACH = 9
 _STEP = re.compile(
@@ -36,6 +37,9 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"\b(?:to|at|reached|reaching|totall?ed|totall?ing)(?: about| nearly)? $", re.I)
+_SUM = re.compile(
+    r"\b(?:summing to|add(?:s|ing)? up to|for a total of|totall?ing) $", re.IGNORECASE
+)
 _OPERATOR_BEFORE = re.compile(r"(?:[/×*÷+]|[ \u00a0)][-–])[ \u00a0]?\(?$")
 _OPERATOR_AFTER = re.compile(r"[ \u00a0]?\)?(?:[ \u00a0]?[/×*÷+]|[ \u00a0][-–])[ \u00a0]?\(?[$\d]")
 _RESULT = re.compile(r"[=≈][ \u00a0]?(?:about |approximately |~)?$")
@@ -68,15 +72,24 @@ def answering(
     if asked.years:
         years = years_by_figure(reading)
         figures = _keep(figures, lambda figure: _is_of(figure, years, asked.years))
+    quarters = quarters_by_figure(reading)
+    if quarters:
+        figures = _keep(figures, lambda figure: _is_of_quarter(figure, quarters, asked.quarters))
     names = asked.names | {ticker.lower() for ticker in tickers}
     if names and len(figures) > 1:
         others = _other_names(reading.text, names)
         figures = _keep(figures, lambda figure: not _is_of_another(figure, reading.text, others))
     figures = _keep(figures, lambda figure: not _is_operand(figure, reading))
-    figures = _keep(figures, lambda figure: not _is_base(figure, reading, asked))
+    figures = _keep(figures, lambda figure: not _is_base(figure, reading.text))
+    asks_step = asked.asks_change or asked.asks_difference
+    if asks_step:
+        figures = _keep(figures, lambda figure: not _is_level(figure, reading.text))
+    elif not asked.asks_effect:
+        figures = _keep(figures, lambda figure: not _is_move(figure, reading.text))
     if len(figures) > 1:
         figures = _of_the_statement(figures, reading, asked)
-    if asked.asks_change or asked.asks_difference:
+    figures = _keep(figures, lambda figure: _is_sum(figure, reading.text))
+    if asks_step:
         figures = _keep(figures, lambda figure: _is_step(figure, reading.text))
     if len(figures) > 1:
         figures = _of_the_clause(figures, reading, asked)
@@ -98,49 +111,12 @@ def _is_of(figure: Quantity, years: Mapping[int, frozenset[int]], asked: frozens
     return not own or not own.isdisjoint(asked)
 
 
-def years_by_figure(reading: Reading) -> dict[int, frozenset[int]]:
-    """The years that each figure belongs to, by where the figure starts.
-
-    A year right behind a figure is its own; else the years above it in a table's header; else the
-    last ones named before it in its statement.
-    """
-    text = reading.text
-    found: dict[int, frozenset[int]] = {}
-    named, pending = frozenset[int](), set[int]()
-    start = -1
-    last: Quantity | None = None
-    for quantity in reading.quantities:
-        if (current := statement_start(text, quantity.start)) != start:
-            start, named, pending, last = current, frozenset(), set(), None
-        if quantity.form == "year":
-            if last is not None and _BEFORE_ITS_YEAR.fullmatch(text, last.end, quantity.start):
-                found[last.start] = frozenset({int(quantity.face)})
-            else:
-                pending.add(int(quantity.face))
-            last = None
-            continue
-        named = frozenset(pending) or named
-        pending = set()
-        found[quantity.start] = _years_above(text, quantity) or named
-        last = quantity
-    return found
-
-
-def _years_above(text: str, figure: Quantity) -> frozenset[int]:
-    """The years in the figure's column of the table's header, else in its row's label."""
-    line_start = text.rfind("\n", 0, figure.start) + 1
-    column = text.count("|", line_start, figure.start)
-    if not column:
-        return frozenset()
-    block_start = max(text.rfind("\n\n", 0, line_start) + 2, 0)
-    for line in text[block_start:line_start].splitlines():
-        cells = line.strip().split("|")
-        if line.strip().startswith("|") and column < len(cells):
-            years = years_in(cells[column])
-            if years:
-                return years
-    row = text[line_start : figure.start].split("|")
-    return years_in(row[1]) if len(row) > 2 else frozenset()
+def _is_of_quarter(
+    figure: Quantity, quarters: Mapping[int, frozenset[int]], asked: frozenset[int]
+) -> bool:
+    """Whether the figure is of a quarter that was asked for; of none, where none was."""
+    own = quarters.get(figure.start, frozenset())
+    return not own.isdisjoint(asked) if asked else not own
 
 
 def _other_names(text: str, asked: frozenset[str]) -> list[tuple[int, bool]]:
@@ -179,12 +155,27 @@ def _is_operand(figure: Quantity, reading: Reading) -> bool:
     return _OPERATOR_BEFORE.search(before) is not None and figure.sign != "minus"
 
 
-def _is_base(figure: Quantity, reading: Reading, asked: Question) -> bool:
-    """Whether the figure is what another is compared with, or the level that a change leads to."""
-    before = reading.text[max(0, figure.start - 60) : figure.start]
-    if not _BASE_WORDS.isdisjoint(before.lower().split()[-_BASE_REACH:]) and _BASE.search(before):
-        return True
-    return (asked.asks_change or asked.asks_difference) and _LEVEL.search(before) is not None
+def _is_base(figure: Quantity, text: str) -> bool:
+    """Whether the figure is what another is compared with, or said not to be the one."""
+    before = text[max(0, figure.start - 60) : figure.start]
+    if _BASE_WORDS.isdisjoint(before.lower().split()[-_BASE_REACH:]):
+        return False
+    return _BASE.search(before) is not None
+
+
+def _is_level(figure: Quantity, text: str) -> bool:
+    """Whether the figure is the level that a change leads to: "to $668 million"."""
+    return _LEVEL.search(text, max(0, figure.start - 40), figure.start) is not None
+
+
+def _is_move(figure: Quantity, text: str) -> bool:
+    """Whether the figure is how far something moved: "increased $5 million", "up 80 bps"."""
+    return MOVE_BEFORE.search(text, max(0, figure.start - 40), figure.start) is not None
+
+
+def _is_sum(figure: Quantity, text: str) -> bool:
+    """Whether the figure is said to be the sum of those before it."""
+    return _SUM.search(text, max(0, figure.start - 40), figure.start) is not None
 
 
 def _is_step(figure: Quantity, text: str) -> bool:
@@ -258,6 +249,7 @@ def _clause_fit(figure: Quantity, reading: Reading, asked: Question) -> float:
     before = text[start : figure.start]
     if before.startswith(" of "):
         before = " ".join(before.split()[-_WORDS_LEFT:])
+    before = " ".join([*headers_above(text, figure), before])
     after = _CLAUSE_END.split(text[figure.end : min(following, figure.end + 80)])[0]
     return max(_fit(before, asked), _fit(after, asked))
 

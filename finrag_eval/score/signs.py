@@ -25,7 +25,7 @@ _UP = (
 )
 _DIRECTION = re.compile(rf"(?<![\w-])(?:(?P<down>{_DOWN})|(?P<up>{_UP}))(?![\w-])", re.IGNORECASE)
 _RIGHT_AFTER = re.compile(
-    rf"[ \u00a0,(]*(?:(?:[a-z-]+[ ])?(?P<down>{_DOWN})|(?:[a-z-]+[ ])?(?P<up>{_UP}))(?![\w-])",
+    rf"[ \u00a0,(:–]*(?:(?:[a-z-]+[ ])?(?P<down>{_DOWN})|(?:[a-z-]+[ ])?(?P<up>{_UP}))(?![\w-])",
     re.IGNORECASE,
 )
 _BOTH_WAYS = re.compile(
@@ -35,10 +35,20 @@ _BOTH_WAYS = re.compile(
 )
 _LOSS = re.compile(
     r"(?:\b(?:net|operating|pre-?tax|comprehensive|a|an)[ ]loss(?:es)?(?!\))|\bloss(?:es)? of"
-    r"|\bdeficit(?: of)?|\b(?:cash )?(?:used (?:in|for|by))|\boutflows?)\b[^.;|\n]{0,60}$",
+    r"|\blost|\bdeficit(?: of)?|\b(?:cash )?(?:used (?:in|for|by))|\boutflows?)\b[^.;|\n]{0,60}$",
     re.IGNORECASE,
 )
 _GAIN = re.compile(r"\b(?:income|profit|gain|earnings|provided by|inflows?)\b", re.IGNORECASE)
+#: A name, a label or a year right before brackets: "Apple ($274.5 billion)", "2020 ($10.9B)".
+_NAMED_BEFORE = re.compile(r"(?P<word>[A-Za-z]+|(?:19|20)[0-9]{2})[ \u00a0]$")
+#: Words after which brackets are no aside, since a figure is what they lead to.
+_LEADS_TO = frozenset(
+    {
+        *("is", "was", "were", "are", "be", "been", "of", "at", "to", "by", "from", "and", "or"),
+        *("than", "about", "approximately", "roughly", "nearly", "totaled", "totalled", "reached"),
+        *("had", "has", "have", "reported", "recorded", "posted", "minus", "negative", "as", "in"),
+    }
+)
 _OPERATOR_BEFORE = re.compile(r"[/×+*÷=][ \u00a0]?$")
 _OPERATOR_AFTER = re.compile(r"[ \u00a0]?[/×+*÷-][ \u00a0]?[$(\d]")
 _STATEMENT_END = re.compile(r"\n|[.;!?] ")
@@ -61,7 +71,16 @@ def signs_of(
     if asked.asks_decrease or (asked.asks_loss and not is_relative):
         return EITHER
     if quantity.sign and not _is_aside(quantity, reading):
-        return MINUS
+        if not _may_be_aside(quantity, reading):
+            return MINUS
+        return MINUS | _said_sign(quantity, reading, asked, is_relative=is_relative)
+    return _said_sign(quantity, reading, asked, is_relative=is_relative)
+
+
+def _said_sign(
+    quantity: Quantity, reading: Reading, asked: Question, *, is_relative: bool
+) -> frozenset[int]:
+    """The signs that the words around the quantity give it."""
     before = reading.text[statement_start(reading.text, quantity.start) : quantity.start]
     if not is_relative and not quantity.is_relative and _names_loss(before):
         return MINUS
@@ -104,6 +123,15 @@ def _is_aside(quantity: Quantity, reading: Reading) -> bool:
         for other in reading.quantities
         if other is not quantity and other.form != "year"
     )
+
+
+def _may_be_aside(quantity: Quantity, reading: Reading) -> bool:
+    """Whether brackets with unit and figure may as well just stand behind what they are of."""
+    if quantity.sign != "brackets" or quantity.is_bare or not quantity.text.endswith(")"):
+        return False
+    before = reading.text[max(0, quantity.start - 24) : quantity.start]
+    found = _NAMED_BEFORE.search(before)
+    return found is not None and found["word"].lower() not in _LEADS_TO
 
 
 def _names_loss(before: str) -> bool:

@@ -38,6 +38,16 @@ _SPELLINGS: dict[str, str] = {
     "\u2245": "≈",
 }
 _SPECIAL = re.compile("[" + "".join(_SPELLINGS) + "]")
+_FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75", "⅓": ".333", "⅔": ".667", "⅛": ".125"}
+_FRACTION = re.compile(r"(?<![\d.,])(\d{1,3})?[ \u00a0]?([½¼¾⅓⅔⅛])")
+#: "2 1/2 billion"; what is no share of a scale or of a hundred stays a division.
+_MIXED = re.compile(r"(?<![\d.,/])(\d{1,3}) (1/2|1/4|3/4)(?= ?(?:[a-z]+illion|thousand|percent|%))")
+_MIXED_SHARES = {"1/2": ".5", "1/4": ".25", "3/4": ".75"}
+#: "7.67 to 1", the ratio; a range or a fall to 1 of something stays as it is.
+_TO_ONE = re.compile(
+    r"(?<![\d.,])(?<!from )(?<!between )([\d,]+(?:\.\d+)?) to (?:1(?:\.0)?|one)"
+    r"(?![.,]?\d|[ -]?(?:%|percent|[a-z]*illion|thousand|hundred|year|month|week|day|quarter)|/)\b"
+)
 _BLANKS = re.compile(" {2,}")
 _LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s?\{([^{}]*)\}")
 _LATEX_BOX = re.compile(r"\\boxed\s?\{([^{}]*)\}")
@@ -66,12 +76,21 @@ def plain(text: str) -> str:
     if "\\" in text:
         text = _without_latex(text)
     if not text.isascii():
+        text = _FRACTION.sub(_in_decimals, text)
         text = _SPECIAL.sub(lambda found: _SPELLINGS[found.group()], text)
     if "  " in text:
         text = _BLANKS.sub(" ", text)
     if text.count("$") > 1:
         text = _LATEX_MATH.sub(r"\1", text)
+    if " to 1" in text or " to one" in text:
+        text = _TO_ONE.sub(r"\1:1", text)
+    if "/2 " in text or "/4 " in text:
+        text = _MIXED.sub(lambda found: found[1] + _MIXED_SHARES[found[2]], text)
     return text.replace("{,}", ",").replace("**", "").replace("__", "").replace("`", "")
+
+
+def _in_decimals(found: re.Match[str]) -> str:
+    return (found[1] or "0") + _FRACTIONS[found[2]]
 
 
 def _without_latex(text: str) -> str:

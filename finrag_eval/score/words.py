@@ -48,9 +48,11 @@ _VALUES = {**_UNITS, **_TENS}
 _FRACTIONS = {"half": 0.5, "quarter": 0.25}
 _NAMES = "|".join([*sorted(_UNITS, key=len, reverse=True), *_TENS])
 _NUMBER = rf"(?:{_NAMES})(?:[ -](?:{_NAMES}))?(?: hundred(?: and (?:{_NAMES})(?:-(?:{_NAMES}))?)?)?"
+_DIGITS = "|".join(name for name, value in _UNITS.items() if value < 10 and name != "nil")
 _SCALE = re.compile(r"(?<=[a-z][ -])(?:thousand|million|billion|trillion|percent)\b", re.IGNORECASE)
 _BEFORE_SCALE = re.compile(
-    rf"\b(?:(?P<number>{_NUMBER})(?: and (?:a |one )?(?P<extra>half|quarter))?"
+    rf"\b(?:(?P<number>{_NUMBER})(?:[ -]and[ -](?:a[ -]|one[ -])?(?P<extra>half|quarter)"
+    rf"| point (?P<decimals>(?:{_DIGITS})(?: (?:{_DIGITS}))*))?"
     r"|(?P<fraction>half|quarter) (?:of )?an?|(?P<article>an?))[ -]$",
     re.IGNORECASE,
 )
@@ -114,4 +116,6 @@ def _face(words: dict[str, str | None]) -> float:
     total = 0.0
     for word in re.split(r"[ -]+", number.lower()):
         total = total * 100 if word == "hundred" else total + _VALUES.get(word, 0.0)
+    decimals = (words.get("decimals") or "").lower().split()
+    total += sum(_UNITS[digit] * 10.0**-place for place, digit in enumerate(decimals, 1))
     return total + _FRACTIONS.get((words.get("extra") or "").lower(), 0.0)

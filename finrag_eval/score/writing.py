@@ -138,6 +138,17 @@ NEGATIVE_WORD = re.compile(
     r"\b(?:negative|minus)[ \u00a0]+(?:of |about |approximately |roughly )?$"
 )
 
+#: What stands before the size of a move: "increased by", "a decrease of about", "down".
+MOVE_BEFORE = re.compile(
+    r"\b(?:increas(?:e[sd]?|ing)|decreas(?:e[sd]?|ing)|declin(?:e[sd]?|ing)|gr(?:ew|ow[sn]?|owing)"
+    r"|growth|r(?:ose|ise[sn]?|ising)|f(?:ell|all(?:s|en|ing)?)|drop(?:s|ped|ping)?|climb(?:s|ed|ing)?"
+    r"|jump(?:s|ed|ing)?|improv(?:e[sd]?|ing|ement)|expan(?:d(?:s|ed|ing)?|sion)"
+    r"|contract(?:s|ed|ing|ion)|narrow(?:s|ed|ing)|widen(?:s|ed|ing)|up|down)"
+    r"[ \u00a0](?:by |of )?(?:an? (?:additional )?)?"
+    r"(?:about |approximately |roughly |nearly |some )?$",
+    re.IGNORECASE,
+)
+
 
 def form_of(unit: str | None) -> Form:
     """The form that a unit behind a number gives it; plain without one."""
