@@ -19,12 +19,15 @@ from benchmarks.torture.tracking import TrackingServer
 sys.path.insert(0, str(PROJECT / "tests"))
 from loopback.fixture import LoopbackBedrock
 
+from benchmarks.torture.bedrock import bedrock_nights
+
 
 def main() -> int:
     """Every campaign with its figures; 1 where a law was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--budgets", type=int, default=200)
+    parser.add_argument("--nights", type=int, default=1000, help="trials of each Bedrock night")
     parser.add_argument("--outages", type=int, default=3)
     parser.add_argument("--away", type=float, default=30.0, help="seconds that an outage lasts")
     parser.add_argument("--aa", type=int, default=2000, help="simulated sweeps of equal cells")
@@ -37,6 +40,7 @@ def main() -> int:
             Ground(folder / "crashes", server, f"sqlite:///{folder}/mlflow.db"), asked
         )
         broken += _budgets(Ground(folder / "budgets", server, f"sqlite:///{folder}/none.db"), asked)
+        broken += _nights(Ground(folder / "nights", server, f"sqlite:///{folder}/nights.db"), asked)
         broken += _outages(folder, server, asked)
     finally:
         server.stop()
@@ -76,6 +80,17 @@ def _budgets(ground: Ground, asked: argparse.Namespace) -> int:
         f"budgets: {asked.budgets} runs in {time.monotonic() - began:.0f} s, {broken} laws broken; "
         f"{len(used)} stopped by their cap, least share used {least:.1%}"
     )
+    return broken
+
+
+def _nights(ground: Ground, asked: argparse.Namespace) -> int:
+    broken = 0
+    if not asked.nights:
+        return 0
+    for one in bedrock_nights(ground, trials=asked.nights, seed=asked.seed):
+        broken += len(one.broken)
+        print(f"nights: {one.name}: {one.figures} {one.broken}", flush=True)
+    print(f"nights: {broken} laws broken")
     return broken
 
 

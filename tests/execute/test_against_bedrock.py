@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import itertools
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from execute_parts import PRICES, Ran, SmallContext, SmallPipeline, cell, model, run
+from execute_parts import PRICES, Ran, SmallContext, SmallPipeline, cell, model, run, sweep_of
 from loopback.fixture import LoopbackBedrock, repeats_after_success
 
 from finrag_eval.domain import BudgetSpec, ExecutionSpec, ModelConfig, RateLimit
+from finrag_eval.execute.fanout import fan_out
 from finrag_eval.synthesis_pipeline.bedrock import BedrockClient
 
 _CLIENTS: dict[float, BedrockClient] = {}
@@ -84,9 +88,34 @@ def test_answers_are_never_mixed_up(bedrock: LoopbackBedrock) -> None:
         assert outcome.result["answer"].endswith(f"[sha256 {digest}]")
 
 
-def test_connections_stay_as_many_as_workers(bedrock: LoopbackBedrock) -> None:
+class _Forgetful:
+    """Reservations that keep nothing, so that memory is the sweep's own."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+
+    def reserve(self, **_: Any) -> int:
+        return next(self._numbers)
+
+    def settle(self, attempt_id: int, **_: Any) -> None:
+        """Forget it."""
+
+
+def test_memory_and_connections_stay_flat(bedrock: LoopbackBedrock) -> None:
+    bedrock.programme(seed=6, rates={"empty_content": 0.02, "internal": 0.02})
     before = bedrock.stats()["connections"]
-    sweep(400, concurrency=8)
+    execution = ExecutionSpec(concurrency=8, attempt_timeout_s=1.0)
+    gate, target = sweep_of(client(), count=600, execution=execution, ledger=_Forgetful())
+    held: dict[int, int] = {}
+    tracemalloc.start()
+    try:
+        for number, _ in enumerate(fan_out(gate, lambda: target, execution), 1):
+            if number in (200, 600):
+                gc.collect()
+                held[number], _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held[600] - held[200] < 400 * 200, "not 200 bytes a trial"
     assert bedrock.stats()["connections"] - before <= 8 + 2
 
 
