@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import tracemalloc
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,39 @@ def test_expired_credentials_are_read_anew(bedrock: LoopbackBedrock) -> None:
     ran = sweep(40, 8, credentials_poll_s=0.05, on_notice=refresh)
     assert len(ran.outcomes) == 40
     assert all(outcome.succeeded for outcome in ran.outcomes.values())
+
+
+def test_a_profile_that_is_logged_in_anew_ends_the_pause(
+    bedrock: LoopbackBedrock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bedrock.programme(latency_s=0.01, expired_keys=["AKIAYESTERDAY"])
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    profile = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    log_in(profile, "AKIAYESTERDAY")
+
+    def refresh(line: str) -> None:
+        if "waiting for fresh credentials" in line:
+            log_in(profile, "AKIATODAY")
+
+    execution = ExecutionSpec(concurrency=8)
+    asked = BedrockClient(workers=8, profile="research")
+    ran = run(asked, count=40, execution=execution, credentials_poll_s=0.05, on_notice=refresh)
+    refused = [entry for entry in bedrock.ledger() if entry["status"] == 403]
+    assert all(outcome.succeeded for outcome in ran.outcomes.values())
+    assert len(ran.outcomes) == 40
+    assert 1 <= len(refused) <= 8, "no more than were in flight"
+    assert [line.partition(";")[0] for line in ran.notices] == [
+        "AWS refused the credentials (ExpiredTokenException)",
+        "fresh credentials found",
+    ]
+    assert ran.ledger.spent == sum(outcome.cost_usd for outcome in ran.outcomes.values())
+
+
+def log_in(profile: Path, key: str) -> None:
+    """Write the profile's credentials anew, as a log-in does."""
+    profile.write_text(f"[research]\naws_access_key_id={key}\naws_secret_access_key=none\n")
 
 
 @pytest.mark.parametrize("seed", range(4))

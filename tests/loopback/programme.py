@@ -11,6 +11,7 @@ Keys, all optional:
   quota           {model id or "*": {rpm, tpm, burndown}}: true quotas, bursts of one second's worth
   answers         [{match, answer, bare}]: what is said to prompts that contain a text; a bare
                   answer is said without the hash of its prompt behind it
+  expired_keys    access keys of which every call is refused as expired
   drip_s          seconds between the bytes of a dripped body
 """
 
@@ -81,6 +82,11 @@ class Programme:
     @property
     def drip_s(self) -> float:
         return float(self.spec.get("drip_s", 0.2))
+
+    def is_expired(self, signature: str) -> bool:
+        """Whether a request was signed by one of the expired keys."""
+        keys = self.spec.get("expired_keys", ())
+        return any(f"credential={key.lower()}/" in signature for key in keys)
 
     def next_try(self, model: str, prompt_hash: str) -> int:
         """Which try of this prompt at this model this is, from 1."""

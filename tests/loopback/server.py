@@ -185,14 +185,15 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = rest[length:]
         method, target, _ = first.split(" ", 2)
-        self._handle(method, urllib.parse.unquote(target), rest[:length])
+        signature = headers.get("authorization", "")
+        self._handle(method, urllib.parse.unquote(target), rest[:length], signature)
 
-    def _handle(self, method: str, path: str, body: bytes) -> None:
+    def _handle(self, method: str, path: str, body: bytes, signature: str) -> None:
         if path.startswith("/control/"):
             self._control(method, path.removeprefix("/control/"), body)
         elif method == "POST" and path.startswith("/model/") and path.endswith("/converse"):
             model = path.removeprefix("/model/").removesuffix("/converse")
-            self._converse(model, json.loads(body))
+            self._converse(model, json.loads(body), signature)
         elif method == "POST" and path.startswith("/model/") and path.endswith("/count-tokens"):
             model = path.removeprefix("/model/").removesuffix("/count-tokens")
             self._count_tokens(model, json.loads(body)["input"]["converse"])
@@ -223,7 +224,7 @@ class Connection(asyncio.Protocol):
         size = len((system + "".join(block["text"] for block in blocks)).encode())
         self._send(200, json.dumps({"inputTokens": -(-size // 4)}).encode())
 
-    def _converse(self, model: str, body: dict[str, Any]) -> None:
+    def _converse(self, model: str, body: dict[str, Any], signature: str) -> None:
         bedrock, now = self._bedrock, self._loop.time()
         entry, prompt = bedrock.note(model, body)
         programme = bedrock.programme
@@ -238,6 +239,8 @@ class Connection(asyncio.Protocol):
         over = None if quota is None else quota.admit(reserved, now)
         if over is not None:
             entry.fate = over
+        if programme.is_expired(signature):
+            entry.fate = "expired_token"
         self._is_busy = True
         bedrock.in_flight += 1
         bedrock.most_in_flight = max(bedrock.most_in_flight, bedrock.in_flight)
