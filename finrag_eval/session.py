@@ -14,7 +14,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +152,14 @@ class Session:
         on_disk: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
         self._watch.start(self._job.spec.name, total=planned, done=len(done))
         finished = len(done)
+
+        def is_wanted() -> bool:
+            return gate.has_outcomes and on_disk.qsize() < _UNSCORED_AT_MOST
+
         with shown_live(self._watch, lambda: self._progress(gate, finished, planned)):
             for outcome in self._outcomes(gate):
                 self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
-                finished += self._score(on_disk)
+                finished += self._score(on_disk, is_wanted)
             self._ledger.flush()
             finished += self._score(on_disk)
 
@@ -170,11 +174,18 @@ class Session:
         """Into the ledger first; ``on_disk`` hears of it once it is safe there."""
         self._ledger.append_outcome(outcome, lambda outcome_id: on_disk(outcome_id, outcome))
 
-    def _score(self, on_disk: SimpleQueue[tuple[int, Outcome]]) -> int:
-        """Score what is safe on disk by now; how many outcomes that were."""
+    def _score(
+        self,
+        on_disk: SimpleQueue[tuple[int, Outcome]],
+        is_wanted: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Score what is safe on disk by now, unless the driver ``is_wanted``; how many it were.
+
+        A slow scorer keeps no answer from the disk: those come first.
+        """
         count = 0
-        for outcome_id, outcome in _ready(on_disk):
-            self._scoring.take(outcome_id, outcome)
+        while not on_disk.empty() and not is_wanted():
+            self._scoring.take(*on_disk.get())
             count += 1
         return count
 
@@ -295,6 +306,8 @@ def gate_settings(
     }
 
 
+#: Answers on disk that wait for their scores, at most: they are in memory as well.
+_UNSCORED_AT_MOST = 500
 #: Seconds until the end's libraries are loaded: by then the first calls are on their way.
 _IMPORTS_AFTER_S = 2.0
 #: What the summary, the tables and the report need.
@@ -319,11 +332,3 @@ def digest_of(resolved: Mapping[str, Any]) -> str:
     """A digest of a resolved spec."""
     text = json.dumps(resolved, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _ready(queue: SimpleQueue[tuple[int, Outcome]]) -> Iterator[tuple[int, Outcome]]:
-    while True:
-        try:
-            yield queue.get_nowait()
-        except Empty:
-            return

@@ -45,10 +45,12 @@ def fan_out(
 ) -> Iterator[Outcome]:
     """Outcomes as they finish, until the gate has no more trials.
 
-    After ``gate.stop()`` calls in flight are awaited for ``grace_s``; what is in flight then is
-    counted at its worst case. Ctrl-C in the middle is such a stop, the second time at once.
-    ``build_target`` is called here for threads, and once in every process (it has to pickle).
-    Raises what made the gate fail, when every outcome before it was yielded.
+    Who asks for the next one has the last one safe: calls in flight, and outcomes that are not
+    safe yet, are never more than ``execution.concurrency``. After ``gate.stop()`` calls in flight
+    are awaited for ``grace_s``; what is in flight then is counted at its worst case. Ctrl-C in the
+    middle is such a stop, the second time at once. ``build_target`` is called here for threads,
+    and once in every process (it has to pickle). Raises what made the gate fail, when every
+    outcome before it was yielded.
     """
     yield from run_crew(gate, _crew_of(gate, build_target, execution), execution.grace_s)
 
@@ -87,6 +89,7 @@ def _outcomes(gate: Gate, grace_s: float) -> Iterator[Outcome]:
         if outcome is None:
             return
         yield outcome
+        gate.taken()
 
 
 def work(gate: GateDoor, target: Target, worker: str) -> None:

@@ -95,6 +95,8 @@ class Gate:
         self._idle: deque[_Seat] = deque()
         self._held: dict[int, Held] = {}
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
+        self._concurrency = concurrency
+        self._untaken = 0
         self._last_ticket = 0
 
     # -- for workers ---------------------------------------------------------------------------
@@ -144,6 +146,7 @@ class Gate:
                 return
             self._desk.waste(held.attempts, error_type="Unsettled")
             self._watch.add(held.model_key, has_failed=not outcome.succeeded)
+            self._untaken += 1
             self._outcomes.put(outcome)
             if self._watch.is_passed():
                 self.stop("max_failed")
@@ -208,8 +211,26 @@ class Gate:
         return self._stops.cause
 
     def outcomes(self) -> SimpleQueue[Outcome | None]:
-        """Where delivered outcomes come out; ``close`` puts None behind the last."""
+        """Where delivered outcomes come out; ``close`` puts None behind the last.
+
+        ``taken`` is to be said of each.
+        """
         return self._outcomes
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether another outcome waits to come out."""
+        return not self._outcomes.empty()
+
+    def taken(self) -> None:
+        """An outcome is in safe hands: its place is free for another trial.
+
+        Until then it holds its place, so that answers which a dying driver could lose and calls
+        in flight are never more than the sweep's concurrency.
+        """
+        with self._lock:
+            self._untaken -= 1
+            self._wake_leader()
 
     def close(self) -> None:
         """Count calls still in flight at their worst case, and end the stream of outcomes."""
@@ -261,7 +282,7 @@ class Gate:
                 due[model_key] = self._desk.seconds_until_open(model_key, self._held.values())
             return due[model_key] == 0.0
 
-        while self._idle:
+        while self._idle and len(self._held) + self._untaken < self._concurrency:
             waiting = self._line.pop(is_open, self._budget.fits)
             if waiting is None:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -420,6 +421,18 @@ def test_a_stop_awaits_what_is_in_flight_and_sends_nothing_more() -> None:
     assert len(outcomes) == client.calls == 4
     assert all(outcome.succeeded for outcome in outcomes)
     assert gate.reason == "interrupted"
+
+
+def test_answers_not_taken_yet_hold_their_places() -> None:
+    client = ToldClient(answers)
+    execution = ExecutionSpec(concurrency=4)
+    gate, target = sweep_of(client, count=40, execution=execution)
+    most = 0
+    for taken, _ in enumerate(fan_out(gate, lambda: target, execution)):
+        time.sleep(0.005)  # a driver that is slower than the answers
+        most = max(most, client.calls - taken)
+    assert client.calls == 40
+    assert most <= 4, "what a dying driver could lose, and what is in flight"
 
 
 def test_what_outlasts_the_grace_is_counted_at_its_worst_case() -> None:
