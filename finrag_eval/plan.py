@@ -20,6 +20,7 @@ from finrag_eval.domain import Cell, ModelConfig, PromptTexts, Query, QuerySet, 
 _NOT_DECIDING = frozenset(
     {
         "cache_point",
+        "cache_ttl",
         "description",
         "name",
         "notes",

@@ -8,7 +8,7 @@ kept as settings; what looks like a secret is refused, since settings are record
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.spec.located import Source, Value, of_plain, walk
 from finrag_eval.spec.model_families import output_burndown_of, sampling_of
 from finrag_eval.spec.shapes import (
+    Anything,
     Choice,
     Field,
     Flag,
@@ -85,6 +86,13 @@ _SETTINGS = (
     Field(name="tpm", shape=Number(above=0), doc="tokens a minute"),
     Field(name="output_burndown", shape=Number(low=1), doc="quota tokens per output token"),
     Field(name="cache_point", shape=Flag(), doc="mark the prompt's prefix for caching"),
+    Field(name="cache_ttl", shape=Choice(("5m", "1h")), doc="how long a marked prefix is kept"),
+    Field(name="stop_sequences", shape=ListOf(item=Text()), doc="texts that end an answer"),
+    Field(
+        name="additional_model_request_fields",
+        shape=Anything(),
+        doc="the model's own request fields, passed on",
+    ),
     Field(name="service_tier", shape=Choice(SERVICE_TIERS), doc="Bedrock service tier"),
     Field(
         name="guardrail",
@@ -134,6 +142,7 @@ def read_entry(key: str, value: Value, at: str) -> Entry:
         reading.problems.extend(secrets_in(value, at))
         _check_prices(content, value, at, reading)
         _check_provider(content, value, at, reading)
+        _check_asked_for_prices(content, value, at, reading)
     if reading.problems:
         return Entry(model=None, borrows=None, problems=tuple(reading.problems))
     place = f"{value.source.shown}:{value.line}: {key}"
@@ -207,6 +216,32 @@ def _check_prices(content: Mapping[str, Any], value: Value, at: str, reading: Re
             hint = f"; is '{alike}' meant for it?" if alike else ""
             fix = f"write '{price}: ...' in USD per 1,000 tokens (0 is a price){hint}"
             reading.wrong(value, at, f"has no {price}, and no model is priced at 0 unsaid", fix)
+
+
+def _check_asked_for_prices(
+    content: Mapping[str, Any], value: Value, at: str, reading: Reading
+) -> None:
+    """What an entry asks for beside plain tokens has a price of its own: it may well be higher."""
+    if "cost_per_1k_input" not in content:
+        return
+    for key, needed in _asked_for(content):
+        for price in needed:
+            if price not in content:
+                fix = f"write '{price}: ...' in USD per 1,000 tokens (0 is a price)"
+                reading.wrong(value.content[key], f"{at}.{key}", f"has no {price}", fix)
+    tier = content.get("service_tier", "default")
+    if isinstance(tier, str) and tier not in ("default", *content.get("tier_prices", ())):
+        fix = f"write 'tier_prices: {{{tier}: ...}}' with the prices of that tier"
+        place = f"{at}.service_tier"
+        reading.wrong(value.content["service_tier"], place, f"{tier!r} has no prices", fix)
+
+
+def _asked_for(content: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Keys of an entry that are given, with the prices that they need."""
+    if content.get("cache_point") is True:
+        yield "cache_point", ("cost_per_1k_cache_read", "cost_per_1k_cache_write")
+        if content.get("cache_ttl") == "1h":
+            yield "cache_ttl", ("cost_per_1k_cache_write_1h",)
 
 
 def _check_provider(content: Mapping[str, Any], value: Value, at: str, reading: Reading) -> None:

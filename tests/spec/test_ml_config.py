@@ -155,6 +155,36 @@ def test_a_model_is_shown_by_its_key_without_a_display_name(read: Read) -> None:
             ],
         ),
         (
+            f"{PLAIN}, cache_point: true, cache_ttl: 1h, cost_per_1k_cache_read: 0.0001",
+            [
+                "ml_config.yaml:2: serving_models.m.cache_point: has no cost_per_1k_cache_write; "
+                "write 'cost_per_1k_cache_write: ...' in USD per 1,000 tokens (0 is a price)",
+                "ml_config.yaml:2: serving_models.m.cache_ttl: has no cost_per_1k_cache_write_1h; "
+                "write 'cost_per_1k_cache_write_1h: ...' in USD per 1,000 tokens (0 is a price)",
+            ],
+        ),
+        (
+            f"{PLAIN}, service_tier: priority, tier_prices: {{flex: {{{PRICES}}}}}",
+            [
+                "ml_config.yaml:2: serving_models.m.service_tier: 'priority' has no prices; "
+                "write 'tier_prices: {priority: ...}' with the prices of that tier"
+            ],
+        ),
+        (
+            f"{PLAIN}, cache_ttl: 2h",
+            [
+                "ml_config.yaml:2: serving_models.m.cache_ttl: '2h' is not one of its values; "
+                "known: 1h, 5m"
+            ],
+        ),
+        (
+            f"{PLAIN}, stop_sequences: END",
+            [
+                "ml_config.yaml:2: serving_models.m.stop_sequences: is the text 'END', where a "
+                "list is wanted; write [END]"
+            ],
+        ),
+        (
             f"{PLAIN}, provider: rehearsal",
             [
                 "ml_config.yaml:2: serving_models.m: a rehearsal without a variant; "
