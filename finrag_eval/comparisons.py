@@ -18,7 +18,7 @@ from finrag_eval.compare.columns import CellColumns as Compared
 from finrag_eval.compare.comparing import Comparison, compare_cells, compare_pairs
 from finrag_eval.compare.differences import Difference, differences
 from finrag_eval.compare.gates import GateResult, evaluate_gates
-from finrag_eval.domain import GateSpec, Prices, Query, SweepSpec
+from finrag_eval.domain import GateSpec, Prices, Query
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.job import SweepJob, job_of_ledger
 from finrag_eval.money import exact_sum
@@ -57,9 +57,10 @@ class Report:
 
 
 def compared(
-    summary: dict[str, Any], spec: SweepSpec, columns: Mapping[str, CellColumns]
+    summary: dict[str, Any], job: SweepJob, columns: Mapping[str, CellColumns]
 ) -> dict[str, Any]:
     """The summary with every cell set against the sweep's baseline, and its gates judged."""
+    spec = job.spec
     cells = {name: to_compare(held) for name, held in columns.items()}
     found: tuple[Comparison, ...] = ()
     baseline = None if spec.baseline is None else cells.get(spec.baseline.name)
@@ -67,7 +68,7 @@ def compared(
         others = [cell for name, cell in cells.items() if cell is not baseline]
         metrics = _metrics([baseline, *others], spec.gate)
         found = compare_cells(baseline, others, metrics, margins=spec.margins)
-    gates = evaluate_gates(spec.gate, found, list(cells.values()))
+    gates = evaluate_gates(spec.gate, found, list(cells.values()), not_run=_not_run(job, cells))
     return summary | {
         "comparisons": [one.as_dict() for one in found],
         "gates": [gate.as_dict() for gate in gates],
@@ -78,6 +79,19 @@ def _metrics(cells: Sequence[Compared], gates: Sequence[GateSpec]) -> list[str]:
     """Every score, cost, latency and tokens, and whatever else a gate is about."""
     scores = [name for cell in cells for name in cell.values if is_score(name)]
     return list(dict.fromkeys([*scores, *USUAL_METRICS, *(gate.metric for gate in gates)]))
+
+
+def _not_run(
+    job: SweepJob, cells: Mapping[str, Compared], only: Sequence[str] = ()
+) -> dict[str, float]:
+    """The share of each planned cell's trials that never ran; of the cells named, where any are."""
+    planned = len(job.plan.query_set.queries) * job.spec.repeats
+    ran = {name: cell.query_ids.size for name, cell in cells.items()}
+    return {
+        cell.name: max(0.0, 1 - ran.get(cell.name, 0) / planned) if planned else 0.0
+        for cell in job.plan.cells
+        if not only or cell.name in only
+    }
 
 
 def to_compare(held: CellColumns) -> Compared:
@@ -136,7 +150,9 @@ def compare_within(
         wanted = [*side.job.spec.gate, *conditions]
         metrics = _metrics([before, *others], wanted)
         found = compare_cells(before, others, metrics, margins=side.job.spec.margins)
-        gates = evaluate_gates(wanted, found, others)
+        only = [candidate] if candidate else []
+        not_run = _not_run(side.job, side.cells, only)
+        gates = evaluate_gates(wanted, found, others, not_run=not_run)
         sides = side_by_side(reader, reader, side.queries(), found, show)
     return Report(
         baseline_sweep=folder.name,
@@ -191,7 +207,9 @@ def compare_sweeps(
         found = compare_pairs(
             pairs, _metrics(cells, wanted), margins=after.job.spec.margins, absent="left_out"
         )
-        gates = evaluate_gates(wanted, found, cells)
+        only = [cell.cell for cell in cells] if baseline or candidate else []
+        not_run = _not_run(after.job, after.cells, only)
+        gates = evaluate_gates(wanted, found, cells, not_run=not_run)
         sides = side_by_side(old, new, after.queries(), found, show)
     return Report(
         baseline_sweep=before_folder.name,

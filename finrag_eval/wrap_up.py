@@ -124,7 +124,7 @@ def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path
         repeats=job.spec.repeats,
         judges=[scorer.name for scorer in job.spec.scorers if scorer.kind == "judge"],
     )
-    return compared(summary, job.spec, columns)
+    return compared(summary, job, columns)
 
 
 def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> SweepFacts:

@@ -1,13 +1,13 @@
 """Gates: sentences about a comparison or a cell that are true or false.
 
 ``min_delta`` and ``max_ratio`` are judged by the end of the interval that could hide harm, not by
-the figure in its middle. Missing answers above 2% fail any gate: no arm may win by not answering.
-A gate that cannot be told fails.
+the figure in its middle. Missing answers above 2% fail any gate, whether they failed or were never
+asked for: no arm may win by not answering. A gate that cannot be told fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,23 +57,31 @@ def evaluate_gates(
     gates: Iterable[GateSpec],
     comparisons: Sequence[Comparison],
     cells: Sequence[CellColumns],
+    *,
+    not_run: Mapping[str, float] | None = None,
 ) -> tuple[GateResult, ...]:
     """Every gate on every comparison or cell that it is about, in the order given.
 
-    ``cells`` are those that rules on single cells hold for. A gate with nothing to be about fails.
+    ``cells`` are those that rules on single cells hold for. ``not_run`` is the share of each
+    planned cell's trials that never ran. A gate with nothing to be about fails, and so does one
+    for each cell that never ran at all.
     """
+    lacking = not_run or {}
+    never = [name for name, share in lacking.items() if share >= 1]
     results: list[GateResult] = []
     for gate in gates:
         found: list[GateResult]
         if gate.rule in _OF_COMPARISONS:
-            found = [_of_comparison(gate, one) for one in comparisons if one.metric == gate.metric]
+            about = [one for one in comparisons if one.metric == gate.metric]
+            found = [_of_comparison(gate, one, lacking) for one in about]
         else:
-            found = [_of_cell(gate, cell, cells) for cell in cells]
+            found = [_of_cell(gate, cell, cells, lacking) for cell in cells]
+        found += [_about_nothing(gate, name) for name in never]
         results += found or [_about_nothing(gate)]
     return tuple(results)
 
 
-def _of_comparison(gate: GateSpec, one: Comparison) -> GateResult:
+def _of_comparison(gate: GateSpec, one: Comparison, not_run: Mapping[str, float]) -> GateResult:
     if gate.rule == "min_delta":
         figure, words = one.ci_low, "lower end of the difference's 95% interval"
         holds = figure is not None and figure > gate.bound
@@ -84,8 +92,9 @@ def _of_comparison(gate: GateSpec, one: Comparison) -> GateResult:
         must = f"below {_number(gate.bound)}"
     subject = f"{gate.metric} of {one.candidate} against {one.baseline}"
     reason = "" if holds else f"the {words} is {_number(figure)}, and must lie {must}"
-    if one.missing_share > MOST_MISSING:
-        reason = _missing(one.missing_share, "pairs")
+    missing = max(one.missing_share, not_run.get(one.candidate, 0.0))
+    if missing > MOST_MISSING:
+        reason = _missing(missing, "pairs")
     elif figure is None:
         reason = f"no interval can be given from {one.n_pairs} pairs in {one.clusters} clusters"
     return GateResult(
@@ -101,11 +110,17 @@ def _of_comparison(gate: GateSpec, one: Comparison) -> GateResult:
     )
 
 
-def _of_cell(gate: GateSpec, cell: CellColumns, cells: Sequence[CellColumns]) -> GateResult:
+def _of_cell(
+    gate: GateSpec,
+    cell: CellColumns,
+    cells: Sequence[CellColumns],
+    not_run: Mapping[str, float],
+) -> GateResult:
     figure, words, is_most = _cell_figure(gate, cell)
     must = f"{'at most' if is_most else 'at least'} {_number(gate.bound)}"
     holds = figure is not None and (figure <= gate.bound if is_most else figure >= gate.bound)
-    missing = _missing_share(gate.metric, cell, cells)
+    never_ran = not_run.get(cell.cell, 0.0)
+    missing = never_ran + (1 - never_ran) * _missing_share(gate.metric, cell, cells)
     reason = "" if holds else f"the {words} is {_number(figure)}, and must be {must}"
     if missing > MOST_MISSING:
         reason = _missing(missing, "trials")
@@ -161,16 +176,18 @@ def _missing(share: float, what: str) -> str:
     return f"{share:.1%} of the {what} are missing, and at most {MOST_MISSING:.0%} may be"
 
 
-def _about_nothing(gate: GateSpec) -> GateResult:
+def _about_nothing(gate: GateSpec, cell: str = "") -> GateResult:
+    """A gate that fails for want of anything to judge: no comparison, or a cell that never ran."""
+    subject = f"{gate.metric} of {cell}" if cell else gate.metric
     return GateResult(
         metric=gate.metric,
         rule=gate.rule,
         bound=gate.bound,
-        cell="",
+        cell=cell,
         figure=None,
         passed=False,
-        sentence=f"{gate.metric}: {gate.rule} {_number(gate.bound)}",
-        reason=f"nothing was compared in {gate.metric}",
+        sentence=f"{subject}: {gate.rule} {_number(gate.bound)}",
+        reason=f"no trial of {cell} ran" if cell else f"nothing was compared in {gate.metric}",
     )
 
 

@@ -162,6 +162,27 @@ def test_a_gate_on_nothing_fails() -> None:
     assert (mean.passed, mean.figure) == (False, None)
 
 
+def test_trials_that_never_ran_are_missing() -> None:
+    same = cell("a", score_s=RIGHT), cell("b", score_s=RIGHT)
+    found = compare_cells(same[0], [same[1]])
+    rules = [NOT_WORSE, gate("score.s", "min_mean", 0.5)]
+    borne = evaluate_gates(rules, found, [same[1]], not_run={"b": 0.02})
+    assert [result.passed for result in borne] == [True, True]
+    stopped = evaluate_gates(rules, found, [same[1]], not_run={"b": 0.5})
+    assert [result.reason for result in stopped] == [
+        "50.0% of the pairs are missing, and at most 2% may be",
+        "50.0% of the trials are missing, and at most 2% may be",
+    ]
+
+
+def test_a_cell_that_never_ran_fails_every_gate() -> None:
+    same = cell("a", score_s=RIGHT), cell("b", score_s=RIGHT)
+    found = compare_cells(same[0], [same[1]])
+    held, never = evaluate_gates([NOT_WORSE], found, [same[1]], not_run={"b": 0.0, "c": 1.0})
+    assert (held.cell, held.passed) == ("b", True)
+    assert (never.cell, never.passed, never.reason) == ("c", False, "no trial of c ran")
+
+
 @pytest.mark.parametrize(
     ("text", "metric", "rule", "bound"),
     [

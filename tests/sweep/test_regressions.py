@@ -127,3 +127,12 @@ def test_the_same_sweep_against_itself_passes(
     assert set(verdicts.values()) == {"inconclusive"}
     assert report["differences"] == []
     assert all(gate["passed"] for gate in report["gates"])
+
+
+def test_a_sweep_that_was_stopped_passes_no_gate(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "run", "ab.yaml", "--no-tracking", "--quiet", "--max-usd", "0.22", code=3)
+    report = run(capsys, "compare", "--fail-on", "score.numeric.mean < 0.1", code=4)
+    assert [gate["passed"] for gate in report["gates"]] == [False, False]
+    assert {gate["reason"] for gate in report["gates"]} == {"no trial of reader.v2-v1 ran"}
