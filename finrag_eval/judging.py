@@ -34,6 +34,7 @@ from finrag_eval.execute.retries import Called, ask_model
 from finrag_eval.job import SweepJob
 from finrag_eval.record.ledger import Ledger, LedgerReader
 from finrag_eval.score.scorers import JudgeScorer, build_scorers
+from finrag_eval.scoring import NOT_KEPT, lacks_text
 from finrag_eval.synthesis_pipeline.clients import Clients
 
 #: Where a judge's score says which judge gave it: another rubric or model judges anew.
@@ -184,7 +185,7 @@ class _JudgeTarget:
         """Deliver the verdict, or give the ticket back."""
         trial = ticket.trial
         result = self._result_of(trial.key)
-        asked = self._judge.prompt(self._queries[trial.query_id], result)
+        asked = self._asked(self._queries[trial.query_id], result)
         if isinstance(asked, Score):
             self._deliver(ticket, gate, asked)
             return
@@ -210,6 +211,13 @@ class _JudgeTarget:
             carried=ticket.carried,
         )
         self._conclude(ticket, gate, called, result, request)
+
+    def _asked(self, query: Query, result: Mapping[str, Any]) -> tuple[str, str] | Score:
+        """What to ask the judge; the score that says why not where it could not see the texts."""
+        reads = ("answer", "context") if self._judge.rubric.reads_context else ("answer",)
+        if lacks_text(result, *reads):
+            return Score(name=self._judge.name, unscored=NOT_KEPT)
+        return self._judge.prompt(query, result)
 
     def _conclude(
         self,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.ground import check_ground, period_caps
-from finrag_eval.job import job_of, job_of_ledger
+from finrag_eval.job import SweepJob, job_of, job_of_ledger
 from finrag_eval.progress import Watch
 from finrag_eval.provenance import new_sweep_id, utc_now
-from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep, list_sweeps
+from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep, is_redacted, list_sweeps
 from finrag_eval.session import RunOptions, Session, SweepResult
 from finrag_eval.spec.sweeps import Asked
 
@@ -52,10 +53,22 @@ def resume_sweep(
     folder = find_sweep(options.output_dir, sweep_id)
     with LedgerReader.open(folder) as reader:
         job = job_of_ledger(reader, max_usd=max_usd, concurrency=concurrency)
+    _check_contexts(job, folder)
     uri = check_ground(job, options, folder=folder, watch=watch)
     caps = period_caps(job, options, folder)
     with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
         return Session(job, ledger, options, watch, uri, caps).result()
+
+
+def _check_contexts(job: SweepJob, folder: Path) -> None:
+    """Questions whose own contexts were not kept cannot be asked from the ledger."""
+    if any(is_redacted(query.context or "") for query in job.plan.query_set.queries):
+        problem = Problem(
+            file=str(folder),
+            message="the questions' own contexts were not kept (redact)",
+            fix="run the sweep's file again: `finrag-eval run` goes on where it was",
+        )
+        raise InvalidInput([problem])
 
 
 def unfinished_sweep(output_dir: Path, name: str) -> Path | None:

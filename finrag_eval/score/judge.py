@@ -56,6 +56,11 @@ class Rubric:
     question: str
     digest: str
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether the judge is shown the assembled context."""
+        return "{context}" in self.system + self.question
+
 
 def rubric_versions(folder: Path | None = None) -> tuple[str, ...]:
     """Every rubric there is by name: the package's own, and those of the user's folder."""

@@ -77,6 +77,7 @@ def check_sweep(content: Mapping[str, Any], written: Written) -> Iterator[Proble
     yield from _baseline(content, written)
     yield from _metrics(content, written)
     yield from _gates(content, written)
+    yield from _judges_of_nothing(content, written)
     yield from _names_of_caps(content, written)
     yield from _limits(content, written)
     yield from _execution(content, written)
@@ -236,6 +237,17 @@ def _gates(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
             elif rule in ("min_delta", "max_ratio") and not written.has(("baseline",)):
                 message = f"{rule} compares with a baseline, and there is none"
                 yield written.problem(path, message, "write 'baseline: {model, system, query}'")
+
+
+def _judges_of_nothing(content: Mapping[str, Any], written: Written) -> Iterator[Problem]:
+    """Judges look at what is recorded: an answer that is not kept cannot be judged."""
+    if "answer" not in content.get("redact", ()):
+        return
+    for position, scorer in _listed(content, "scorers"):
+        if scorer["kind"] == "judge":
+            message = f"the judge '{scorer['name']}' reads recorded answers, and none is kept"
+            fix = "take 'answer' out of 'redact', or the judge out of 'scorers'"
+            yield written.problem(("scorers", position), message, fix)
 
 
 def _rules_for(metric: str) -> tuple[str, ...]:
