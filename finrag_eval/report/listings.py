@@ -97,7 +97,7 @@ def prices_table(drifts: Sequence[Drift], *, width: int = 80) -> str:
     rows = [
         [
             drift.model_key,
-            drift.price.removeprefix("cost_per_1k_"),
+            _price_name(drift),
             _price(drift.configured),
             _price(drift.listed),
             str(drift.configured_on or MISSING),
@@ -106,13 +106,19 @@ def prices_table(drifts: Sequence[Drift], *, width: int = 80) -> str:
         for drift in drifts
     ]
     differing = sum(drift.verdict == "differs" for drift in drifts)
+    differ = "differs" if differing == 1 else "differ"
     lines = grid(columns, rows, width, Paint())
     lines += [
         "",
-        f"{plural(differing, 'price')} of {len(drifts)} differ from {drifts[0].listed_version}; "
-        "USD per 1,000 tokens",
+        f"{differing} of {plural(len(drifts), 'price')} {differ} from {drifts[0].listed_version} "
+        f"(its prices of {drifts[0].listed_on}); USD per 1,000 tokens",
     ]
     return "\n".join(lines)
+
+
+def _price_name(drift: Drift) -> str:
+    name = drift.price.removeprefix("cost_per_1k_")
+    return name if drift.above_tokens is None else f"{name} above {drift.above_tokens:,}"
 
 
 def _price(amount: Decimal | None) -> str:
