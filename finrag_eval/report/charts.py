@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from finrag_eval.report.figures import money, seconds
 from finrag_eval.report.grid import middle_cut
 from finrag_eval.report.ink import INK, LINE, MUTED, PAPER, PURPOSES, Canvas, drawn, model_colour
+from finrag_eval.report.labels import Spot, places
 from finrag_eval.report.safe_text import visible
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _WIDE, _NARROW = 940, 350
 _MOST_ROWS = 24
 _LABEL = 40
 _MARKERS = "osD^vP"
+#: Pixels that a line and a character of a label take.
+_LINE_HEIGHT, _CHARACTER = 16.0, 7.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +107,10 @@ def _draw_points(axes: Axes, points: Sequence[Point], score_name: str, *, is_nar
         _draw_point(axes, point)
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     _frame_points(axes, points, is_log=is_log)
-    _label_points(axes, points, is_narrow=is_narrow)
     axes.set_xlabel("USD per 1,000 questions" + (", log scale" if is_log else ""), fontsize=11.5)
     axes.set_title(score_name, loc="left", fontsize=12, color=MUTED, pad=10)
     _money_ticks(axes, is_log=is_log)
+    _label_points(axes, points, is_narrow=is_narrow)
 
 
 def _draw_front(axes: Axes, chosen: Sequence[Point]) -> None:
@@ -169,25 +172,44 @@ def _frame_points(axes: Axes, points: Sequence[Point], *, is_log: bool) -> None:
 
 
 def _label_points(axes: Axes, points: Sequence[Point], *, is_narrow: bool) -> None:
-    """Names beside the points, inwards, and moved apart where two would touch."""
-    bottom, top = axes.get_ylim()
-    least = (top - bottom) * 0.062
-    height = bottom
-    for point in sorted(points, key=lambda point: point.mean):
-        at = max(point.mean, height)
-        height = bottom if is_narrow else at + least
-        place = axes.transLimits.transform(axes.transScale.transform((point.usd, point.mean)))
-        is_right = place[0] > 0.66 and not is_narrow
+    """Names beside the points, the best first, with a hairline where one had to move away."""
+    ordered = sorted(points, key=lambda point: -point.mean)
+    texts = [point.mark.letter if is_narrow else point.mark.label for point in ordered]
+    spots = [_spot(axes, point, text) for point, text in zip(ordered, texts, strict=True)]
+    left, bottom, right, top = axes.get_window_extent().extents
+    for spot, text, box in zip(
+        spots, texts, places(spots, (left, bottom, right, top)), strict=True
+    ):
+        middle = (box[1] + box[3]) / 2
+        is_away = abs(middle - spot.y) > _LINE_HEIGHT
+        near = (0 if box[0] > spot.x else 1 if box[2] < spot.x else 0.5, 0.5)
+        hairline = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "relpos": near}
         axes.annotate(
-            point.mark.letter if is_narrow else point.mark.label,
-            (point.usd, at),
-            xytext=(-9 if is_right else 9, 5),
-            textcoords="offset points",
-            ha="right" if is_right else "left",
-            va="bottom",
+            text,
+            (spot.x, spot.y),
+            xytext=(box[0], middle),
+            xycoords="figure pixels",
+            textcoords="figure pixels",
+            annotation_clip=False,
+            arrowprops=hairline if is_away else None,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
+            ha="left",
+            va="center",
             fontsize=12,
             color=INK,
         )
+
+
+def _spot(axes: Axes, point: Point, text: str) -> Spot:
+    """The point in pixels, with what its marker and its interval cover."""
+    lows = point.mean if point.low is None else point.low
+    highs = point.mean if point.high is None else point.high
+    (x, y), (_, low), (_, high) = axes.transData.transform(
+        [(point.usd, point.mean), (point.usd, lows), (point.usd, highs)]
+    )
+    covers = (x - 7, min(low - 3, y - 7), x + 7, max(high + 3, y + 7))
+    width = 4 + _CHARACTER * len(text)
+    return Spot(x=x, y=y, width=width, height=_LINE_HEIGHT, covers=covers)
 
 
 def _money_ticks(axes: Axes, *, is_log: bool) -> None:
@@ -223,7 +245,7 @@ def latency_chart(latencies: Mapping[str, Sequence[float]], marks: Sequence[Mark
 def _rows_canvas(rows: Sequence[Mark], height: int) -> Canvas:
     """A wide canvas whose left margin holds the longest name."""
     longest = max(len(mark.label) for mark in rows)
-    return Canvas(width=_WIDE, height=height, left=18 + 7.3 * longest)
+    return Canvas(width=_WIDE, height=height, left=18 + _CHARACTER * longest)
 
 
 def _draw_ridges(

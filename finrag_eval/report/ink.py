@@ -78,7 +78,7 @@ def drawn(name: str, canvas: Canvas, draw: Callable[[Axes], None]) -> str:
         matplotlib.rcParams["svg.hashsalt"] = name
         matplotlib.rcParams["text.parse_math"] = False
         size = (canvas.width * _INCHES_PER_PIXEL, canvas.height * _INCHES_PER_PIXEL)
-        figure = Figure(figsize=size)
+        figure = Figure(figsize=size, dpi=72)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(_inside(canvas))
         _dress(axes)
