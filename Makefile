@@ -49,4 +49,4 @@ $(VENV)/.ready: $(VENV)/bin/python $(INPUTS)
 
 $(VENV)/.ready-test: $(VENV)/.ready $(INPUTS)
 	@echo "installing what the tests need (once)" >&2
-	@$(PIP) install -c constraints.txt -e '.[test,lint,prices,dask,postgres]' && touch $@
+	@$(PIP) install -c constraints.txt -e '.[test,bench,lint,prices,dask,postgres]' && touch $@

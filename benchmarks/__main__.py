@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "recorder": ["--trials", "500", "--rounds", "2"],
     "ledger_cost": ["--trials", "500", "--rounds", "2"],
     "end_to_end": ["--rounds", "1", "--only", "0:16", "0.05:16", "0.5:64"],
+    "where_time_goes": ["--trials", "20", "220"],
     "scale": ["--trials", "1000", "10000"],
     "costs_store": ["--rounds", "2"],
     "estimate_law": ["--tries", "10"],

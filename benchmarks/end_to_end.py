@@ -59,13 +59,12 @@ class Round:
     cpu_others_s: float
 
 
-def sweep_round(root: Path, server: LoopbackBedrock, latency: float, workers: int, n: int) -> Round:
-    """Run one sweep of n trials on a store that is there already."""
-    folder = root / f"{time.monotonic_ns()}"
-    folder.mkdir()
+def lay_sweep(folder: Path, *, workers: int, trials: int) -> None:
+    """A folder with ``speed.yaml``: two cells and as many questions as make so many trials."""
+    folder.mkdir(exist_ok=True)
     (folder / "ml_config.yaml").write_text(ML_CONFIG)
     with (folder / "questions.jsonl").open("w") as lines:
-        for number in range(n // 2):
+        for number in range(trials // 2):
             row = {
                 "id": f"q{number:05d}",
                 "query": f"What was NVIDIA's revenue in 2020? ({number})",
@@ -81,6 +80,12 @@ def sweep_round(root: Path, server: LoopbackBedrock, latency: float, workers: in
         "execution": {"concurrency": workers},
     }
     (folder / "speed.yaml").write_text(json.dumps(spec))
+
+
+def sweep_round(root: Path, server: LoopbackBedrock, latency: float, workers: int, n: int) -> Round:
+    """Run one sweep of n trials on a store that is there already."""
+    folder = root / f"{time.monotonic_ns()}"
+    lay_sweep(folder, workers=workers, trials=n)
     server.programme(latency_s=latency, output_tokens=300)
     env = {**server.env, "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}
     used = measured(folder, "run", "speed.yaml", "--quiet", env=env)
