@@ -6,6 +6,7 @@ problem at once. Nothing is sent and nothing is written.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,15 @@ def period_caps(job: SweepJob, options: RunOptions, folder: Path | None) -> list
         output_dir=options.output_dir,
         sweep_id=None if folder is None else folder.name,
     )
+
+
+def budgets_turn(options: RunOptions) -> AbstractContextManager[None]:
+    """The output folder's turn at the budgets of ``--budget-file``; nothing without a file."""
+    if options.budget_file is None:
+        return nullcontext()
+    from finrag_eval.costs.caps import budget_turn
+
+    return budget_turn(options.output_dir)
 
 
 def scorer_problems(job: SweepJob) -> list[Problem]:

@@ -30,6 +30,7 @@ from finrag_eval.judging import judge_answers
 from finrag_eval.progress import Progress, Watch, shown_live
 from finrag_eval.provenance import git_state, package_versions
 from finrag_eval.record.ledger import Ledger, LedgerReader
+from finrag_eval.record.parent import CAPS
 from finrag_eval.record.recording import RecorderHandle
 from finrag_eval.record.store_uri import mask_uri
 from finrag_eval.results import write_spec
@@ -85,6 +86,8 @@ class Session:
     def _lowered_budget(self, caps: Sequence[Cap]) -> BudgetSpec:
         """The spec's budget, and no more than the periods of a budget file leave."""
         if not caps:
+            if self._options.budget_file is not None:
+                self._watch.notice(f"no budget of {self._options.budget_file} counts this sweep")
             return self._job.spec.budget
         from finrag_eval.costs.caps import lowered
 
@@ -92,11 +95,14 @@ class Session:
             self._watch.notice(str(cap))
         return lowered(self._job.spec.budget, caps, spent=self._ledger.spent())
 
+    def begin(self) -> None:
+        """Say in the ledger what is run, and under which caps; ``result`` does it."""
+        write_spec(self._folder, self._job.spec.resolved)
+        self._ledger.begin_session(self._job.spec.resolved, self._facts())
+
     def result(self) -> SweepResult:
         """Do all that is left to do, and say what it came to."""
         job, ledger = self._job, self._ledger
-        write_spec(self._folder, job.spec.resolved)
-        ledger.begin_session(job.spec.resolved, self._facts())
         planned = ledger.store_plan(
             cells=job.plan.cells, query_set=job.plan.query_set, trials=job.plan.trials()
         )
@@ -272,6 +278,7 @@ class Session:
         state = git_state(Path.cwd())
         return {
             **self._job.facts(),
+            CAPS: _caps_fact(self._budget),
             "spec_digest": digest_of(self._job.spec.resolved),
             "query_set_digest": self._job.plan.query_set.digest,
             "git_commit": state.commit,
@@ -326,6 +333,14 @@ def _import_for_the_end() -> None:
     for name in _FOR_THE_END:
         with suppress(ImportError):
             import_module(name)
+
+
+def _caps_fact(budget: BudgetSpec) -> dict[str, Any]:
+    """The caps that hold, for the ledger: USD as text, None for no cap."""
+    return {
+        "max_usd": None if budget.max_usd is None else str(budget.max_usd),
+        "per_model": {key: str(usd) for key, usd in budget.per_model.items()},
+    }
 
 
 def digest_of(resolved: Mapping[str, Any]) -> str:

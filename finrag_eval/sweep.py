@@ -6,11 +6,12 @@ module knows their order, and which sweep is meant.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
 from finrag_eval.errors import InvalidInput, Problem
-from finrag_eval.ground import check_ground, period_caps
+from finrag_eval.ground import budgets_turn, check_ground, period_caps
 from finrag_eval.job import SweepJob, job_of, job_of_ledger
 from finrag_eval.progress import Watch
 from finrag_eval.provenance import new_sweep_id, utc_now
@@ -28,17 +29,9 @@ def run_sweep(asked: Asked, options: RunOptions, watch: Watch) -> SweepResult:
     job = job_of(asked)
     folder = None if options.fresh else unfinished_sweep(options.output_dir, job.spec.name)
     uri = check_ground(job, options, folder=folder, watch=watch)
-    caps = period_caps(job, options, folder)
-    redact = frozenset(job.spec.redact)
     if folder is not None:
         watch.notice(f"going on with {folder.name}, which did not finish (--fresh starts anew)")
-        ledger = Ledger.open(folder, redact=redact)
-    else:
-        sweep_id = new_sweep_id(job.spec.name, utc_now())
-        folder = options.output_dir / sweep_id
-        ledger = Ledger.create(folder, sweep_id=sweep_id, name=job.spec.name, redact=redact)
-    with ledger:
-        return Session(job, ledger, options, watch, uri, caps).result()
+    return _ran(job, options, watch, uri, folder)
 
 
 def resume_sweep(
@@ -55,9 +48,30 @@ def resume_sweep(
         job = job_of_ledger(reader, max_usd=max_usd, concurrency=concurrency)
     _check_contexts(job, folder)
     uri = check_ground(job, options, folder=folder, watch=watch)
-    caps = period_caps(job, options, folder)
-    with Ledger.open(folder, redact=frozenset(job.spec.redact)) as ledger:
-        return Session(job, ledger, options, watch, uri, caps).result()
+    return _ran(job, options, watch, uri, folder)
+
+
+def _ran(
+    job: SweepJob, options: RunOptions, watch: Watch, uri: str | None, folder: Path | None
+) -> SweepResult:
+    """The sweep's end; with budgets over time, its caps are in its ledger before others look."""
+    with ExitStack() as until_the_end:
+        with budgets_turn(options):
+            caps = period_caps(job, options, folder)
+            ledger = until_the_end.enter_context(_ledger(job, options, folder))
+            session = Session(job, ledger, options, watch, uri, caps)
+            session.begin()
+        return session.result()
+
+
+def _ledger(job: SweepJob, options: RunOptions, folder: Path | None) -> Ledger:
+    """The ledger of the sweep in that folder, or of a new one."""
+    redact = frozenset(job.spec.redact)
+    if folder is not None:
+        return Ledger.open(folder, redact=redact)
+    sweep_id = new_sweep_id(job.spec.name, utc_now())
+    folder = options.output_dir / sweep_id
+    return Ledger.create(folder, sweep_id=sweep_id, name=job.spec.name, redact=redact)
 
 
 def _check_contexts(job: SweepJob, folder: Path) -> None:

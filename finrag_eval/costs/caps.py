@@ -3,40 +3,41 @@
 Enters: a budget file, a sweep's spec and models, a tracking store and an instant. Leaves: caps,
 and a ``BudgetSpec`` lowered to them; from then on METHODS' bound holds for the period, too.
 
-Counted as taken is all that the store has of the period, what ledgers of the output folder know
-beyond it (a sweep that died, a store that was away), and the whole rest of the caps of other
-sweeps that are under way: two sweeps that start together cannot take the same dollar.
+Counted as taken is all that the store has of the period, and what others claim beyond it
+(``claims``): money that only a ledger knows of, and the whole rest of the caps of sweeps that are
+under way. Sweeps of one output folder take turns at looking, each until its own caps are in its
+ledger: two that start together cannot take the same dollar.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from finrag_eval.costs.budget_file import read_budgets
-from finrag_eval.costs.budgets import SMALLEST_USD, PeriodBudget, spent_in_period
-from finrag_eval.costs.spend import SPENT, no_spend, read_spend
+from finrag_eval.costs.budgets import PeriodBudget, spent_in_period
+from finrag_eval.costs.claims import Claim, claims_of
+from finrag_eval.costs.spend import no_spend, read_spend
 from finrag_eval.domain import BudgetSpec, ModelConfig, SweepSpec
-from finrag_eval.record.ledger import LedgerReader, Spent, SweepListing, list_sweeps
+from finrag_eval.record.ledger import Spent
 from finrag_eval.record.store_uri import sqlite_path
 from finrag_eval.record.tracked import TrackedRun, TrackedStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A sweep of another machine that has shown nothing for so long is taken for dead.
-SILENT_AFTER = timedelta(days=1)
+#: Who holds this file's lock in the output folder looks what is left, and nobody else.
+_TURN_FILE = "budgets.lock"
 
 #: Caps are rounded down to this part of a dollar.
 _STEP = Decimal("0.000001")
-
-#: How a parent run's params name the caps of single models.
-_PER_MODEL = "budget.per_model."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +76,7 @@ def budget_caps(
         return []
     since = min(one.bounds(now)[0] for one in budgets).timestamp()
     spend, under_way = _recorded(tracking_uri, since)
-    ledgers = [] if output_dir is None else _ledgers_since(output_dir, since)
-    claims = [*_unrecorded(ledgers, spend), *_promised(under_way, ledgers, spend, sweep_id, now)]
+    claims = claims_of(output_dir, under_way, spend, since=since, own_id=sweep_id, now=now)
     return [_cap(budget, spend, claims, now) for budget in budgets]
 
 
@@ -96,35 +96,20 @@ def lowered(budget: BudgetSpec, caps: Iterable[Cap], *, spent: Spent | None = No
     return replace(budget, max_usd=max_usd, per_model=per_model)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Claim:
-    """USD that another sweep took or may take, and what the scope of a budget is matched with."""
+@contextmanager
+def budget_turn(output_dir: Path) -> Iterator[None]:
+    """The right to look what is left, and to say what of it is taken: one process at a time.
 
-    usd: float
-    usd_per_model: Mapping[str, float]
-    experiment: str
-    environment: str
-    models: Sequence[str]
-    tags: Mapping[str, str]
-
-    def against(self, budget: PeriodBudget) -> float:
-        """What of it counts against a budget."""
-        scope = budget.scope
-        if scope.experiment not in (None, self.experiment):
-            return 0.0
-        if scope.environment not in (None, self.environment):
-            return 0.0
-        if scope.tag is not None and self.tags.get(scope.tag[0]) != scope.tag[1]:
-            return 0.0
-        if scope.model_key is None:
-            return self.usd
-        if scope.model_key not in self.models:
-            return 0.0
-        return min(self.usd, self.usd_per_model.get(scope.model_key, self.usd))
+    The kernel lets go of it when the process ends, however it ends.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (output_dir / _TURN_FILE).open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _applies(budget: PeriodBudget, spec: SweepSpec, billed: Sequence[str]) -> bool:
-    claim = _Claim(
+    claim = Claim(
         usd=1.0,
         usd_per_model={},
         experiment=spec.experiment,
@@ -135,7 +120,7 @@ def _applies(budget: PeriodBudget, spec: SweepSpec, billed: Sequence[str]) -> bo
     return claim.against(budget) > 0
 
 
-def _cap(budget: PeriodBudget, spend: pd.DataFrame, claims: Iterable[_Claim], now: datetime) -> Cap:
+def _cap(budget: PeriodBudget, spend: pd.DataFrame, claims: Iterable[Claim], now: datetime) -> Cap:
     taken = [spent_in_period(budget, spend, now), *(claim.against(budget) for claim in claims)]
     left = budget.limit_usd - Decimal(repr(math.fsum(taken)))
     return Cap(
@@ -154,97 +139,6 @@ def _recorded(uri: str, since: float) -> tuple[pd.DataFrame, list[TrackedRun]]:
     store = TrackedStore(uri=uri)
     spend = read_spend(store, since=since, whole_sweeps=True)
     return spend, [run for run in store.sweeps(since=since) if run.is_running]
-
-
-def _ledgers_since(output_dir: Path, since: float) -> list[SweepListing]:
-    return [
-        one
-        for one in list_sweeps(output_dir)
-        if one.problem is None and not one.is_pruned and (one.last_active_at or 0) >= since
-    ]
-
-
-def _unrecorded(ledgers: Iterable[SweepListing], spend: pd.DataFrame) -> Iterator[_Claim]:
-    """What ledgers know of real money and the store does not."""
-    for listing in ledgers:
-        missing = float(listing.spent_usd) - _shown(spend, listing.sweep_id)
-        if missing <= SMALLEST_USD:
-            continue
-        with LedgerReader.open(listing.folder) as reader:
-            spec, cells = reader.spec(), reader.cells()
-        keys = [cell.model.key for cell in cells if cell.model.cost_basis == "billed"]
-        if spec is not None and keys:
-            yield _Claim(
-                usd=missing,
-                usd_per_model={},
-                experiment=str(spec.get("experiment", "")),
-                environment=str(spec.get("environment", "")),
-                models=keys,
-                tags={str(key): str(value) for key, value in (spec.get("tags") or {}).items()},
-            )
-
-
-def _promised(
-    under_way: Iterable[TrackedRun],
-    ledgers: Sequence[SweepListing],
-    spend: pd.DataFrame,
-    own_id: str | None,
-    now: datetime,
-) -> Iterator[_Claim]:
-    """What other sweeps that are under way may still take under their own caps."""
-    here = {listing.sweep_id: listing for listing in ledgers}
-    for run in under_way:
-        sweep_id = run.tags.get("finrag_eval.sweep_id", "")
-        max_usd = _usd_of(run.params.get("budget.max_usd"))
-        is_free = run.tags.get("finrag_eval.cost_basis") == "rehearsal" and (
-            run.tags.get("finrag_eval.judge_cost_basis") != "billed"
-        )
-        if sweep_id == own_id or max_usd is None or is_free:
-            continue
-        listing = here.get(sweep_id)
-        if not _is_alive(run, listing, spend, now):
-            continue
-        spent = _shown(spend, sweep_id) if listing is None else float(listing.spent_usd)
-        yield _Claim(
-            usd=max(0.0, max_usd - spent),
-            usd_per_model={
-                key.removeprefix(_PER_MODEL): usd
-                for key, text in run.params.items()
-                if key.startswith(_PER_MODEL) and (usd := _usd_of(text)) is not None
-            },
-            experiment=run.experiment,
-            environment=run.tags.get("environment", ""),
-            models=_models_of(run),
-            tags=run.tags,
-        )
-
-
-def _is_alive(
-    run: TrackedRun, listing: SweepListing | None, spend: pd.DataFrame, now: datetime
-) -> bool:
-    """Whether somebody works on the sweep: known here, and guessed for another machine's."""
-    if listing is not None:
-        return listing.running_pid is not None
-    started = spend["started_at"][spend["sweep_id"] == run.tags.get("finrag_eval.sweep_id", "")]
-    newest = run.started_at if started.empty else started.max().timestamp()
-    return now.timestamp() - newest < SILENT_AFTER.total_seconds()
-
-
-def _models_of(run: TrackedRun) -> list[str]:
-    named = f"{run.params.get('models', '')}, {run.tags.get('finrag_eval.judges', '')}"
-    return [key for key in named.split(", ") if key]
-
-
-def _shown(spend: pd.DataFrame, sweep_id: str) -> float:
-    rows: Any = spend[spend["sweep_id"] == sweep_id]
-    return math.fsum(amount for name in SPENT for amount in rows[name])
-
-
-def _usd_of(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
 
 
 def _lower(cap: Decimal | None, other: Decimal) -> Decimal:

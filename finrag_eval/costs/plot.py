@@ -47,7 +47,7 @@ def plot_spend(spend: pd.DataFrame, path: Path, *, zone: ZoneInfo | None = None)
     check_chart(path)
     from matplotlib import rc_context
 
-    looks = {"svg.fonttype": "none", "svg.hashsalt": "finrag-eval", "hatch.linewidth": 0.5}
+    looks: Any = {"svg.fonttype": "none", "svg.hashsalt": "finrag-eval", "hatch.linewidth": 0.5}
     with rc_context(looks):
         figure = _figure(group_spend(spend, ["day", "model_key"], zone=zone))
         if path.suffix == ".png":
@@ -79,7 +79,7 @@ def _figure(groups: pd.DataFrame) -> Any:
     _draw_bars(axes, groups, days)
     step = -(-len(days) // _MOST_TICKS)
     is_wide = len(days) > _FEWEST_PLACES
-    rotated = {"rotation": 45, "ha": "right"} if is_wide else {}
+    rotated: dict[str, Any] = {"rotation": 45, "ha": "right"} if is_wide else {}
     axes.set_xticks(range(0, len(days), step), days[::step], **rotated)
     axes.set_xlim(-0.5, max(len(days), _FEWEST_PLACES) - 0.5)
     axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))

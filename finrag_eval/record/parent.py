@@ -46,6 +46,10 @@ _STATUS: Mapping[str, RunStatus] = {
 _SUMMARY_FILES = ("summary.json", "summary.csv", "summary.md", "report.html", "trials.parquet")
 _NOTE = "mlflow.note.content"
 _MAX_PARAMS = 100
+
+#: The fact of a session, and the parent's tag, with the caps it runs under: those of its spec,
+#: lowered to what budgets over time left. A tag, since a resumed sweep may have others.
+CAPS = "caps"
 _READ_FIRST = "Read `summary/report.html` under *Artifacts* first."
 
 
@@ -176,6 +180,8 @@ def _tags(view: SweepView) -> dict[str, str]:
         tags["finrag_eval.judges"] = ", ".join(judges)
         is_free = all(entry.get("provider") == "rehearsal" for entry in judges.values())
         tags["finrag_eval.judge_cost_basis"] = "rehearsal" if is_free else "billed"
+    if caps := view.facts.get(CAPS):
+        tags[f"finrag_eval.{CAPS}"] = json.dumps(caps)
     for name, value in _plain_facts(view.facts):
         tags[f"finrag_eval.{name}"] = value
     if commit := tags.get("finrag_eval.git_commit"):

@@ -165,6 +165,7 @@ class MadeSweep:
     max_usd: Decimal | None = None
     judges: Mapping[str, Any] = field(default_factory=dict)
     rest_usd: Decimal = Decimal(0)
+    caps: Mapping[str, Any] | None = None
 
     @property
     def started_at(self) -> float:
@@ -301,7 +302,7 @@ def _view(sweep: MadeSweep, folder: Path, status: str, ended: float | None) -> S
         started_at=sweep.started_at,
         ended_at=ended,
         spec=sweep.spec(),
-        facts={"judges": dict(sweep.judges)},
+        facts={"judges": dict(sweep.judges), "caps": sweep.caps},
         cells=sweep.cells,
         trials_planned=len(sweep.records),
         folder=folder,

@@ -251,10 +251,70 @@ def test_a_sweep_that_is_run_here_holds_what_is_left_of_its_cap(
     assert left(path, uri, output_dir=results) == {"all": 3}
 
 
-def _in_ledger(sweep: MadeSweep, results: Path, *, close: bool = True) -> Ledger:
+def test_a_sweep_that_is_run_here_holds_the_caps_that_budgets_left_it(
+    uri: str, tmp_path: Path
+) -> None:
+    """Its spec names no cap, and no store knows of it."""
+    sweep = a_costly(a_sweep(at="2026-03-20T01:00"), "0.25")
+    results = tmp_path / "ledgers"
+    path = a_budget_file(
+        tmp_path,
+        "name: all, period: month, limit_usd: 5",
+        "name: nova, period: month, limit_usd: 5, scope: {model_key: nova}",
+        "name: other, period: month, limit_usd: 5, scope: {environment: development}",
+    )
+    caps = {"max_usd": "4.5", "per_model": {"nova": "1.5"}}
+    with _in_ledger(sweep, results, close=False, caps=caps):
+        assert left(path, uri, output_dir=results) == {"all": Decimal("0.5"), "nova": 3.5}
+        # However long it has been silent: somebody works on it.
+        later = datetime.fromisoformat("2026-05-01T00:00Z")
+        assert left(path, uri, output_dir=results, now=later)["all"] == Decimal("0.5")
+    # A cap for one model alone is a promise of that much.
+    other = tmp_path / "others"
+    with _in_ledger(sweep, other, close=False, caps={"max_usd": None, "per_model": {"nova": "4"}}):
+        assert left(path, uri, output_dir=other) == {"all": 0, "nova": 1}
+
+
+def test_calls_that_a_dead_sweep_left_open_count_at_their_worst_case(
+    uri: str, tmp_path: Path
+) -> None:
+    sweep = a_costly(a_sweep(at="2026-03-20T01:00"), "0.25")
+    results = tmp_path / "ledgers"
+    ledger = _in_ledger(sweep, results, close=False)
+    ledger.reserve(
+        trial_key="one more",
+        cell=sweep.cells[0].name,
+        model_key="haiku",
+        purpose="target",
+        usd=Decimal("0.5"),
+    )
+    ledger.flush()
+    ledger.close()
+    path = a_budget_file(tmp_path, "name: all, period: month, limit_usd: 5")
+    assert left(path, uri, output_dir=results) == {"all": Decimal("2.5")}
+
+
+def test_a_sweep_of_another_folder_tells_its_caps_in_the_store(
+    recording: Recorder, uri: str, tmp_path: Path
+) -> None:
+    sweep = a_costly(a_sweep(at="2026-03-20T01:00", max_usd=Decimal(5)), "0.25")
+    caps = {"max_usd": "3.5", "per_model": {"nova": "1.25"}}
+    recording(replace(sweep, caps=caps), finished=False)
+    path = a_budget_file(
+        tmp_path,
+        "name: all, period: month, limit_usd: 5",
+        "name: nova, period: month, limit_usd: 5, scope: {model_key: nova}",
+    )
+    # Of nova, 1.00 is shown already; what is claimed beside it is at most its own cap.
+    assert left(path, uri) == {"all": Decimal("1.5"), "nova": Decimal("2.75")}
+
+
+def _in_ledger(
+    sweep: MadeSweep, results: Path, *, close: bool = True, caps: dict[str, Any] | None = None
+) -> Ledger:
     """The sweep's calls in a ledger of its own, whose process then died."""
     ledger = Ledger.create(results / sweep.sweep_id, sweep_id=sweep.sweep_id, name=sweep.name)
-    ledger.begin_session(sweep.spec(), {})
+    ledger.begin_session(sweep.spec(), {} if caps is None else {"caps": caps})
     ledger.store_plan(
         cells=sweep.cells,
         query_set=QuerySet(queries=tuple(sweep.queries), digest="d", source="s"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 from loopback.fixture import LoopbackBedrock
 from sweep_place import Place
@@ -43,3 +46,40 @@ def test_nightly_sweeps_together_never_pass_the_month(
     report = place.run("costs", "--budget", "BUDGET.yaml", "--format", "json")
     (status,) = report.json["budgets"]
     assert status["spent_usd"] == pytest.approx(spent, abs=1e-9)
+
+
+def test_sweeps_that_start_together_never_pass_the_month(
+    place: Place, bedrock: LoopbackBedrock
+) -> None:
+    """Neither has a cap of its own, and one of them is in no tracking store."""
+    bedrock.change(latency_s=1.5)  # none has ended before the other begins
+    place.env = dict(bedrock.env)
+    place.write("ml_config.yaml", MODELS)
+    place.write(
+        "BUDGET.yaml",
+        {"budgets": [{"name": "month", "period": "month", "limit_usd": 0.05}]},
+    )
+    names = ("one", "other")
+    for name in names:
+        place.sweep(
+            name=name,
+            models=["loop"],
+            retrieval={"include_rag": False},
+            repeats=5,
+            execution={"concurrency": 16},
+        )
+    options = ("--budget-file", "BUDGET.yaml", "--format", "json")
+    started = [
+        place.start("run", "one.yaml", *options),
+        place.start("run", "other.yaml", "--no-tracking", *options),
+    ]
+    ended = [json.loads(process.communicate(timeout=120)[0]) for process in started]
+    spent = math.fsum(one["budget"]["spent_usd"] for one in ended)
+    assert 0 < spent <= 0.05
+    assert "budget_stopped" in {one["status"] for one in ended}
+    billed = math.fsum(
+        (one["input_tokens"] * 0.001 + one["output_tokens"] * 0.005) / 1000
+        for one in bedrock.ledger()
+        if one["answered"]
+    )
+    assert billed == pytest.approx(spent, abs=1e-9)

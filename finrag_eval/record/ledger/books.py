@@ -87,6 +87,14 @@ def spent(connection: sqlite3.Connection) -> Spent:
     )
 
 
+def open_usd(connection: sqlite3.Connection) -> Decimal:
+    """What calls that are open may yet be billed, at most."""
+    rows = connection.execute(
+        "SELECT reserved_usd, count(*) FROM attempts WHERE state = 'open' GROUP BY 1"
+    )
+    return exact_sum(_times(reserved, count) for reserved, count in rows)
+
+
 def attempt_totals(connection: sqlite3.Connection) -> tuple[AttemptTotal, ...]:
     """Counts and sums by purpose, state and error type; open calls are billed 0 so far."""
     sums: dict[tuple[str, str, str | None], list[tuple[int, Decimal]]] = defaultdict(list)

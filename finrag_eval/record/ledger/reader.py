@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -237,6 +238,10 @@ class LedgerReader:
     def spent(self) -> Spent:
         """What was billed so far; calls that are open right now are not in it."""
         return books.spent(self._connection)
+
+    def open_usd(self) -> Decimal:
+        """What calls that are open right now may yet be billed, at most."""
+        return books.open_usd(self._connection)
 
     def attempts(self) -> tuple[AttemptTotal, ...]:
         """Model calls counted and summed by purpose, state and error type."""
