@@ -10,6 +10,7 @@ import typer
 from finrag_eval.cli import options
 
 if TYPE_CHECKING:
+    from finrag_eval.errors import Problem
     from finrag_eval.spec.sweeps import Asked
     from finrag_eval.synthesis_pipeline.bedrock.preflight import Finding
 
@@ -34,12 +35,12 @@ def validate(
 
     asked = read_everything(sweep, config=config, overrides=set_ or [], known_prompts=known_prompts)
     spec = asked.spec
-    findings = _ask_bedrock(asked) if online else []
+    findings, problems = _ask_bedrock(asked) if online else ([], [])
     cells = len(spec.models) * len(spec.prompts)
     trials = cells * len(asked.query_set.queries) * spec.repeats
     if output is options.Format.json:
         document = {
-            "errors": [],
+            "errors": [problem.as_json() for problem in problems],
             "warnings": list(asked.warnings),
             "online": [finding.as_json() for finding in findings],
             "sweep": spec.name,
@@ -48,25 +49,31 @@ def validate(
             "trials": trials,
         }
         typer.echo(json.dumps(document, indent=2))
-        return _code(findings)
+        return 2 if problems else 0
     for warning in asked.warnings:
         typer.echo(f"warning: {warning}", err=True)
     for finding in findings:
         typer.echo(str(finding), err=True)
+    if problems:
+        typer.echo(f"{sweep}: {len(problems)} of {len(findings)} models cannot be used")
+        return 2
     typer.echo(
         f"{sweep}: ok. {cells} cells x {len(asked.query_set.queries)} queries"
         f" x {spec.repeats} = {trials} trials"
     )
-    return _code(findings)
+    return 0
 
 
-def _ask_bedrock(asked: Asked) -> list[Finding]:
-    """One finding a Bedrock model: whether it exists, is current, and may be used."""
+def _ask_bedrock(asked: Asked) -> tuple[list[Finding], list[Problem]]:
+    """One finding a Bedrock model: whether it exists, is current, and may be used; and the
+    problems among them, at the models' entries."""
     from finrag_eval.job import job_of
     from finrag_eval.synthesis_pipeline.bedrock.preflight import find_out
 
-    return find_out(job_of(asked).models.values())
-
-
-def _code(findings: list[Finding]) -> int:
-    return 2 if any(finding.is_problem for finding in findings) else 0
+    models = job_of(asked).models
+    findings = find_out(models.values())
+    return findings, [
+        finding.as_problem(models[finding.model_key].where)
+        for finding in findings
+        if finding.is_problem
+    ]

@@ -14,7 +14,6 @@ from finrag_eval.cli.main import main
 from finrag_eval.scoring import NOT_KEPT
 
 
-
 @pytest.fixture
 def redacted(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A sweep that keeps no answers and no contexts."""

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from finrag_eval.domain import ModelConfig
+from finrag_eval.domain import Location, ModelConfig
+from finrag_eval.errors import Problem
 from finrag_eval.synthesis_pipeline.bedrock.accounts import AwsAccount
 from finrag_eval.synthesis_pipeline.bedrock.credentials import credentials_problem
 from finrag_eval.synthesis_pipeline.bedrock.listings import (
@@ -65,6 +66,16 @@ class Finding:
     def as_json(self) -> dict[str, Any]:
         """The finding as one JSON object."""
         return asdict(self)
+
+    def as_problem(self, where: Location | None) -> Problem:
+        """The finding as a problem of the model's entry, which stands at ``where``."""
+        return Problem(
+            file="ml_config.yaml" if where is None else where.file,
+            line=None if where is None else where.line,
+            key=f"serving_models.{self.model_key}",
+            message=self.message,
+            fix=self.fix,
+        )
 
 
 def find_out(models: Iterable[ModelConfig]) -> list[Finding]:
