@@ -117,9 +117,11 @@ def probability(value: Figure) -> str:
 
 
 def in_unit(metric: str, value: Figure) -> str:
-    """A figure of the metric in the metric's own unit: USD, a time, or a plain number."""
+    """A figure of the metric in the metric's own unit: USD, a time, whole tokens, or a number."""
     if metric.endswith("usd"):
         return money(value)
+    if metric.endswith("tokens"):
+        return count(None if value is None or is_missing(value) else round(value))
     return seconds(value) if metric.endswith("seconds") else score(value)
 
 

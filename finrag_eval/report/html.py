@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.report import page_tables
+from finrag_eval.report.cautions import status_words
 from finrag_eval.report.charts import (
     Chart,
     Mark,
@@ -33,7 +34,7 @@ from finrag_eval.report.safe_text import one_line, safe_link, script_json, visib
 from finrag_eval.report.sample import Gathered, gather
 from finrag_eval.report.sheet import Sheet, read_sheet
 from finrag_eval.report.trial_view import TrialView
-from finrag_eval.report.verdicts import status_words, verdict
+from finrag_eval.report.verdicts import verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -133,6 +134,8 @@ def _key_figures(sheet: Sheet) -> list[tuple[str, str, str]]:
     money_notes = [
         f"{money(sheet.budget[key])} {word}" for word, key in notes if sheet.budget.get(key)
     ]
+    if sheet.is_rehearsal:
+        money_notes.append("rehearsal: nothing was billed")
     failed = plural(sheet.failed, "failure") if sheet.failed else "no failures"
     per_second = None
     if sheet.wall_seconds:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from finrag_eval.report.cautions import status_words
 from finrag_eval.report.figures import (
     MISSING,
     change,
@@ -23,7 +24,7 @@ from finrag_eval.report.figures import (
 from finrag_eval.report.safe_text import markdown_safe
 from finrag_eval.report.sheet import CellFigures, ComparisonFigures, Sheet, read_sheet
 from finrag_eval.report.terminal import budget_line
-from finrag_eval.report.verdicts import Finding, status_words, verdict
+from finrag_eval.report.verdicts import Finding, verdict
 
 _NO_BREAK = 10_000
 
@@ -35,6 +36,7 @@ def summary_markdown(summary: Mapping[str, Any]) -> str:
     blocks = [
         f"# {markdown_safe(sheet.name)}",
         f"**{markdown_safe(said.headline)}**",
+        markdown_safe(said.price),
         "\n".join(_finding(finding) for finding in said.findings),
         "\n".join(f"> {markdown_safe(text)}  " for text in said.cautions),
         markdown_safe(budget_line(summary, _NO_BREAK)),
@@ -138,7 +140,11 @@ def _made(sheet: Sheet) -> str:
         ("environment", sheet.environment),
         ("parent run", sheet.parent_run_id),
         ("tracking store", sheet.tracking_uri),
-        *((key.replace("_", " "), str(value)) for key, value in sheet.digests.items()),
+        *(
+            (key.replace("_", " "), str(value))
+            for key, value in sheet.digests.items()
+            if value is not None
+        ),
     ]
     return "\n".join(f"- {word}: {markdown_safe(what)}" for word, what in facts if what)
 

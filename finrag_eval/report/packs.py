@@ -162,7 +162,9 @@ def _score(score: Score) -> dict[str, Any]:
         "name": score.name,
         "value": None if score.value is None else f"{score.value:g}",
         "note": cut(note or score.unscored or "", OTHER_CHARS)[0],
-        "why": [[str(key), _reason(value)] for key, value in score.explanation.items()],
+        "why": [
+            [str(key).replace("_", " "), _reason(value)] for key, value in score.explanation.items()
+        ],
     }
 
 
@@ -174,6 +176,8 @@ def _reason(value: Any) -> str:
         text = f"{value:,.6f}".rstrip("0").rstrip(".") if is_readable else f"{value:g}"
     elif isinstance(value, list | tuple | dict) and not value:
         text = "none"
+    elif isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        text = "; ".join(value)
     else:
         text = json.dumps(value, ensure_ascii=False, default=str)
     return cut(text, OTHER_CHARS)[0]
@@ -226,7 +230,7 @@ def _facts(one: TrialView) -> list[list[str]]:
         ["years", ", ".join(str(year) for year in one.years)],
         ["tags", ", ".join(one.tags)],
     ]
-    facts += [[str(key), _reason(value)] for key, value in one.more.items()]
+    facts += [[str(key).replace("_", " "), _reason(value)] for key, value in one.more.items()]
     return [[label, text] for label, text in facts if label and text]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from finrag_eval.report.cautions import status_words
 from finrag_eval.report.figures import (
     MISSING,
     change,
@@ -26,7 +27,7 @@ from finrag_eval.report.figures import (
 from finrag_eval.report.grid import Column, Paint, grid, grid_width, wrapped
 from finrag_eval.report.safe_text import one_line, terminal_safe
 from finrag_eval.report.sheet import CellFigures, ComparisonFigures, read_sheet
-from finrag_eval.report.verdicts import status_words, verdict
+from finrag_eval.report.verdicts import verdict
 
 __all__ = [
     "budget_line",

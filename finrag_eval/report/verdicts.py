@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from finrag_eval.report.cautions import cautions, failures_by_kind
 from finrag_eval.report.figures import (
     MISSING,
     change,
@@ -22,7 +23,6 @@ from finrag_eval.report.figures import (
     ratio,
     score,
     seconds,
-    share,
 )
 from finrag_eval.report.sheet import CellFigures, ComparisonFigures, Sheet
 
@@ -33,6 +33,8 @@ Tone = Literal["better", "worse", "equivalent", "mixed", "inconclusive", "plain"
 _RESOURCES = {"cost_usd": "cost", "latency_total_seconds": "time to an answer"}
 #: Less than this is shown as nothing.
 _SHOWN = 0.0005
+#: So many cells are priced in words.
+_MOST_PRICES = 5
 _ORDER: tuple[Tone, ...] = (
     "better",
     "mixed",
@@ -73,9 +75,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A headline, a finding per candidate, and what to keep in mind when reading them."""
+    """A headline, what the cells cost, a finding per candidate, and what to keep in mind."""
 
     headline: str
+    price: str
     findings: tuple[Finding, ...]
     cautions: tuple[str, ...]
 
@@ -84,21 +87,11 @@ def verdict(sheet: Sheet) -> Verdict:
     """The sheet's result in words."""
     findings = _compared(sheet) if sheet.comparisons else _described(sheet)
     return Verdict(
-        headline=_headline(sheet, findings), findings=findings, cautions=tuple(_cautions(sheet))
+        headline=_headline(sheet, findings),
+        price=_price_sentence(sheet, findings),
+        findings=findings,
+        cautions=tuple(cautions(sheet)),
     )
-
-
-def status_words(sheet: Sheet) -> str:
-    """How the sweep ended, as a clause."""
-    words = {
-        "running": "is still running",
-        "completed": "ran to its end",
-        "partial": f"ran to its end; {plural(sheet.failed, 'trial')} failed",
-        "budget_stopped": "was stopped by its budget",
-        "interrupted": "was interrupted",
-        "failed": "failed",
-    }
-    return words.get(sheet.status, sheet.status or "has no status")
 
 
 # ---- headline
@@ -107,6 +100,10 @@ def status_words(sheet: Sheet) -> str:
 def _headline(sheet: Sheet, findings: tuple[Finding, ...]) -> str:
     if not sheet.cells:
         return "No cell has a result yet."
+    if sheet.failed and not sheet.succeeded:
+        kinds = failures_by_kind(sheet)
+        why = f", most often with {kinds[0][0]}" if kinds else ""
+        return f"Nothing was answered: {plural(sheet.failed, 'trial')} failed{why}."
     if not sheet.comparisons:
         return _headline_without_comparison(sheet)
     gates = _gate_clause(sheet)
@@ -169,6 +166,19 @@ def _price_clause(sheet: Sheet, candidate: str) -> str:
     return ""
 
 
+def _price_sentence(sheet: Sheet, findings: tuple[Finding, ...]) -> str:
+    """What 1,000 questions cost with the baseline and the candidates; empty without prices."""
+    prices = {cell.name: cell.cost.get("per_1000_queries") for cell in sheet.cells}
+    names = dict.fromkeys((sheet.baseline, *(finding.cell for finding in findings)))
+    known = [name for name in names if prices.get(name) is not None]
+    if len(known) < 2:
+        return ""
+    parts = [f"{money(prices[name])} with {name}" for name in known[:_MOST_PRICES]]
+    more = len(known) - len(parts)
+    tail = f"; {plural(more, 'more cell is', 'more cells are')} in the table" if more else ""
+    return f"1,000 questions cost {', '.join(parts[:-1])} and {parts[-1]}{tail}."
+
+
 def _gate_clause(sheet: Sheet) -> str:
     failed = sum(not gate.passed for gate in sheet.gates)
     if not sheet.gates:
@@ -226,9 +236,14 @@ def _score_statement(one: ComparisonFigures) -> Statement:
         metric=one.label,
         amount=change(one.delta),
         verdict=one.verdict,
-        interval=_ends(change(one.low), change(one.high)),
+        interval="" if _is_the_same(one) else _ends(change(one.low), change(one.high)),
         detail=f"{_means(one)}{_evidence(one)}{_open_question(one)}",
     )
+
+
+def _is_the_same(one: ComparisonFigures) -> bool:
+    """Whether no question has another score in the candidate than in the baseline."""
+    return one.n_pairs > 0 and one.low == one.high == one.delta == 0
 
 
 def _means(one: ComparisonFigures) -> str:
@@ -256,7 +271,7 @@ def _resource_statement(one: ComparisonFigures, cells: dict[str, CellFigures]) -
 
 def _resource_figures(one: ComparisonFigures, cells: dict[str, CellFigures]) -> str:
     before, after = cells.get(one.baseline), cells.get(one.candidate)
-    if before is None or after is None:
+    if before is None or after is None or not one.n_pairs:
         return ""
     if one.metric == "cost_usd":
         pair = [money(cell.cost.get("per_1000_queries")) for cell in (before, after)]
@@ -273,6 +288,10 @@ def _ends(low: str, high: str) -> str:
 
 def _evidence(one: ComparisonFigures) -> str:
     missing = f", {count(one.n_missing)} left out" if one.n_missing else ""
+    if not one.n_pairs:
+        return f"no question has it in both cells{missing}"
+    if one.is_score and _is_the_same(one):
+        return f"the same on each of {plural(one.n_pairs, 'question')}{missing}"
     p = "" if is_missing(one.p_adjusted) else f", adjusted p {_equals(probability(one.p_adjusted))}"
     return f"{plural(one.n_pairs, 'question')}{missing}{p}"
 
@@ -329,33 +348,3 @@ def _cell_statements(cell: CellFigures) -> Iterable[Statement]:
         interval="",
         detail=f"median; 95th percentile {seconds(cell.latency.get('p95'))}",
     )
-
-
-# ---- cautions
-
-
-def _cautions(sheet: Sheet) -> Iterable[str]:
-    if sheet.status not in {"completed", "partial", ""}:
-        yield f"The sweep {status_words(sheet)}: these are the figures of what was done until then."
-    if sheet.not_run:
-        yield f"{plural(sheet.not_run, 'trial')} of {count(sheet.planned)} never ran."
-    finished = sheet.succeeded + sheet.failed
-    if sheet.failed and finished:
-        yield (
-            f"{plural(sheet.failed, 'trial')} of {count(finished)} failed "
-            f"({share(sheet.failed / finished)}); they count as failures, not as wrong answers."
-        )
-    if sheet.is_rehearsal:
-        yield (
-            "Answers came from the rehearsal client: nothing was billed, and costs are what the "
-            "same tokens would have cost at the configured prices."
-        )
-    yield from (_sentence(text) for text in dict.fromkeys(sheet.warnings))
-    for cell in sheet.cells:
-        yield from (f"{cell.name}: {flag}." for flag in cell.flags if flag not in sheet.warnings)
-
-
-def _sentence(text: str) -> str:
-    """A warning as a sentence: a capital first, a full stop last."""
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -61,6 +61,20 @@ def test_times_are_shown_in_the_unit_that_reads_best(value: figures.Figure, text
 
 
 @pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("cost_usd", 0.05, "$0.050"),
+        ("latency_total_seconds", 0.84, "840 ms"),
+        ("total_tokens", 25.689, "26"),
+        ("total_tokens", None, "–"),
+        ("score.numeric", 0.25, "0.250"),
+    ],
+)
+def test_a_metric_is_shown_in_its_own_unit(metric: str, value: figures.Figure, text: str) -> None:
+    assert figures.in_unit(metric, value) == text
+
+
+@pytest.mark.parametrize(
     ("write", "value", "text"),
     [
         (figures.count, 12345, "12,345"),

@@ -120,7 +120,7 @@ def test_a_score_without_a_value_keeps_its_reason() -> None:
     assert (numeric["value"], numeric["note"]) == (None, "no reference answer")
     assert (judge["value"], judge["note"]) == (None, "the scorer failed: ValueError: not JSON")
     assert listed["value"] == "0.666667"
-    assert listed["why"] == [["missing", '["a", "b"]'], ["found", "12,345,678.5"]]
+    assert listed["why"] == [["missing", "a; b"], ["found", "12,345,678.5"]]
     assert packed.table["trials"][0][4] == [None, None, 2 / 3]
 
 

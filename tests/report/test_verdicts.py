@@ -145,8 +145,62 @@ def test_failures_and_trials_that_never_ran_are_cautions() -> None:
     assert cautions[:3] == (
         "The sweep was stopped by its budget: these are the figures of what was done until then.",
         "10 trials of 40 never ran.",
-        "3 trials of 30 failed (10%); they count as failures, not as wrong answers.",
+        "3 trials of 30 failed (10%): 1 EmptyAnswer, 1 ReadTimeoutError; they count as failures, "
+        "not as wrong answers.",
     )
+
+
+def test_many_kinds_of_failures_are_named_by_the_most_frequent() -> None:
+    summary, _ = make_sweep(queries=10, arms=ARMS[:2])
+    summary["totals"] |= {"trials_succeeded": 4, "trials_failed": 16}
+    summary["cells"][0]["errors"] = {"A": 5, "B": 1}
+    summary["cells"][1]["errors"] = {"B": 6, "C": 2, "D": 1, "E": 1}
+    assert verdict(read_sheet(summary)).cautions[0] == (
+        "16 trials of 20 failed (80%): 7 B, 5 A, 2 C, 2 of other kinds; they count as failures, "
+        "not as wrong answers."
+    )
+
+
+def test_where_nothing_was_answered_the_headline_says_why() -> None:
+    summary = compared(("score.numeric", "inconclusive"))
+    summary["totals"] |= {"trials_succeeded": 0, "trials_failed": 20}
+    for cell in summary["cells"]:
+        cell["errors"] = {"KeyError": 10}
+    assert headline(summary) == "Nothing was answered: 20 trials failed, most often with KeyError."
+
+
+def test_the_price_of_baseline_and_candidate_is_said_in_words() -> None:
+    summary = compared(("score.numeric", "worse"))
+    for cell, usd in zip(summary["cells"], (1.53, 0.042), strict=True):
+        cell["cost_usd"]["per_1000_queries"] = usd
+    summary["baseline"] = BASE
+    said = verdict(read_sheet(summary)).price
+    assert said == f"1,000 questions cost $1.53 with {BASE} and $0.042 with {CANDIDATE}."
+
+
+def test_without_prices_nothing_is_said_of_them() -> None:
+    summary = compared(("score.numeric", "worse"))
+    for cell in summary["cells"]:
+        cell["cost_usd"]["per_1000_queries"] = None
+    assert verdict(read_sheet(summary)).price == ""
+
+
+def test_scores_that_do_not_differ_anywhere_are_called_the_same() -> None:
+    summary = compared(("score.numeric", "inconclusive"))
+    nothing = {"delta": 0.0, "ci_low": 0.0, "ci_high": 0.0, "mde": None, "queries_needed": None}
+    means = {"baseline_mean": 1.0, "candidate_mean": 1.0, "n_improved": 0, "n_worsened": 0}
+    summary["comparisons"][0] |= {**nothing, **means, "n_pairs": 40, "n_missing": 0}
+    statement = verdict(read_sheet(summary)).findings[0].statements[0]
+    assert statement.interval == ""
+    assert statement.detail == "1.000 → 1.000; the same on each of 40 questions"
+
+
+def test_a_comparison_without_pairs_says_so() -> None:
+    summary = compared(("score.judge", "inconclusive"))
+    unknown = dict.fromkeys(("delta", "ci_low", "ci_high", "mde", "baseline_mean", "p_adjusted"))
+    summary["comparisons"][0] |= {**unknown, "n_pairs": 0, "n_missing": 60}
+    statement = verdict(read_sheet(summary)).findings[0].statements[0]
+    assert statement.detail.endswith("no question has it in both cells, 60 left out")
 
 
 def test_warnings_are_shown_once_and_as_sentences() -> None:
