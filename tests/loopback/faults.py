@@ -155,6 +155,9 @@ BODIES: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "tool_only": _content({"toolUse": {"toolUseId": "1", "name": "f", "input": {}}}),
     "no_output": _without("output"),
     "no_usage": _without("usage"),
+    "no_cache_details": lambda answer: _json(
+        {**answer, "usage": {**answer["usage"], "cacheDetails": None}}
+    ),
     "no_stop_reason": _without("stopReason"),
     "half_usage": _usage(outputTokens=None),
     "negative_usage": _usage(inputTokens=-5),

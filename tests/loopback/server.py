@@ -128,7 +128,7 @@ class Bedrock:
         text = self.programme.answer(prompt)
         if not self.programme.is_bare(prompt):
             text = f"{text} [sha256 {entry.prompt}]"
-        usage = {
+        usage: dict[str, Any] = {
             "inputTokens": entry.input_tokens,
             "outputTokens": entry.output_tokens,
             "totalTokens": entry.input_tokens
@@ -145,9 +145,18 @@ class Bedrock:
             "usage": usage,
             "metrics": {"latencyMs": 1},
         }
+        if (ttl := _cache_ttl(body)) and entry.cache_write_tokens:
+            usage["cacheDetails"] = [{"ttl": ttl, "inputTokens": entry.cache_write_tokens}]
         if tier := body.get("serviceTier"):
             answer["serviceTier"] = tier
         return answer
+
+
+def _cache_ttl(body: dict[str, Any]) -> str | None:
+    """How long the marked prefix is to be kept, where the request says so."""
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    points = [block["cachePoint"] for block in blocks if "cachePoint" in block]
+    return points[0].get("ttl") if points else None
 
 
 class Connection(asyncio.Protocol):

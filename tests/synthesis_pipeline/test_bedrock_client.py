@@ -131,6 +131,22 @@ def test_cached_prefixes_are_counted_apart(bedrock: LoopbackBedrock, client: Any
     assert second.usage.cache_write_tokens == 0
 
 
+@pytest.mark.parametrize(
+    ("ttl", "fate"),
+    [("1h", "ok"), ("1h", "no_cache_details"), ("5m", "ok"), ("5m", "no_cache_details")],
+)
+def test_cache_writes_are_counted_by_how_long_they_are_kept(
+    bedrock: LoopbackBedrock, client: Any, ttl: str, fate: str
+) -> None:
+    """Where the answer does not say it, what was asked for is what is billed."""
+    bedrock.programme(scripts=[{"then": fate}])
+    model = replace(MODEL, settings={"cache_point": True, "cache_ttl": ttl})
+    prefix = f"A context of {ttl} and {fate}. " * 40
+    usage = ask(client, replace(REQUEST, model=model, prefix_text=prefix)).usage
+    assert usage.cache_write_tokens > 100
+    assert usage.cache_write_1h_tokens == (usage.cache_write_tokens if ttl == "1h" else 0)
+
+
 def test_text_is_collected_from_all_blocks_and_thoughts_are_kept_apart(
     bedrock: LoopbackBedrock, client: Any
 ) -> None:

@@ -73,7 +73,8 @@ class BedrockClient:
                 client = self._client(request.model)
                 response = client.converse(**converse_arguments(request))
                 latency = time.perf_counter() - began
-                return read_reply(response, self._raw.body, latency)
+                ttl = str(request.model.settings.get("cache_ttl", "5m"))
+                return read_reply(response, self._raw.body, latency, cache_ttl=ttl)
             except Exception as error:
                 if watched is not None and watched.is_cut:
                     raise _cut_off(was_sent=not watched.is_unsent) from error

@@ -31,13 +31,20 @@ class RawBody:
 
 
 def read_reply(
-    response: Mapping[str, Any], raw: RawBody | None, latency_seconds: float
+    response: Mapping[str, Any],
+    raw: RawBody | None,
+    latency_seconds: float,
+    *,
+    cache_ttl: str = "5m",
 ) -> ModelReply:
-    """The checked reply; raises ModelFault."""
+    """The checked reply; raises ModelFault.
+
+    ``cache_ttl`` is that of writes of which the answer does not say for how long they are.
+    """
     if "output" not in response and "usage" not in response:
         raise body_fault(raw)
     tier = _text_or_none(_mapping(response.get("serviceTier")).get("type"))
-    usage = _usage(response)
+    usage = _usage(response, cache_ttl)
     stop_reason = _text_or_none(response.get("stopReason")) or "unknown"
     message = _mapping(_mapping(response.get("output")).get("message"))
     if not message:
@@ -94,15 +101,16 @@ def _texts(blocks: Sequence[Any]) -> tuple[str, str | None]:
     return "".join(texts), "".join(reasoning) or None
 
 
-def _usage(response: Mapping[str, Any]) -> Usage:
+def _usage(response: Mapping[str, Any], cache_ttl: str) -> Usage:
     """Tokens as billed. Bedrock's input tokens exclude cached ones; 1 h writes are among writes."""
     told = response.get("usage")
     if not isinstance(told, Mapping):
         raise _broken("MissingUsage", "the answer does not say what it used")
     writes = _count(told, "cacheWriteInputTokens")
+    details = told.get("cacheDetails") or [{"ttl": cache_ttl, "inputTokens": writes}]
     long_writes = sum(
         _count(detail, "inputTokens")
-        for detail in map(_mapping, told.get("cacheDetails") or ())
+        for detail in map(_mapping, details)
         if detail.get("ttl") == "1h"
     )
     return Usage(
