@@ -177,7 +177,7 @@ def _cell_figures(cell: Cell, held: CellColumns | None, *, planned: int) -> dict
         "errors": dict(held.errors),
         "stop_reasons": dict(held.stops),
         "flags": [
-            f"{times} of {held.trials} answers ended with {reason}"
+            f"{times} of {succeeded} answers ended with {reason}"
             for reason, times in held.stops.items()
         ],
     }
@@ -361,7 +361,7 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 def _warnings(facts: SweepFacts, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for model_key, reason in facts.stopped_models.items():
-        yield f"{model_key} was stopped: {reason}"
+        yield f"the model {model_key} was stopped: {reason}"
     few: dict[str, dict[str, None]] = {}
     for cell in cells:
         for name, figures in cell["scores"].items():

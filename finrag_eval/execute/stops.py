@@ -48,7 +48,8 @@ class Stops:
             if model_key in self.models:
                 return
             self.models[model_key] = reason
-            self.notice(f"{model_key} stopped: {reason}; its trials not sent yet are not run")
+            said = reason.rstrip(".")
+            self.notice(f"{model_key} stopped: {said}; its trials not sent yet are not run")
             self.changed.notify_all()
             for tell in self._on_model:
                 tell(model_key)

@@ -130,7 +130,7 @@ def test_a_denied_model_costs_what_was_in_flight_and_others_go_on(
     assert sum(outcome.succeeded for outcome in ran.outcomes.values()) == 100
     assert ran.notices == [
         "denied stopped: AccessDeniedException: You don't have access to the model with the "
-        "specified model ID.; its trials not sent yet are not run"
+        "specified model ID; its trials not sent yet are not run"
     ]
 
 
