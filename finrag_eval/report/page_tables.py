@@ -105,15 +105,19 @@ def cells_table(sheet: Sheet, marks: Mapping[str, Mark]) -> Table:
                 _answered(cell),
                 *(_score(cell, name, scales[name]) for name in names),
                 _figure(cell.cost.get("per_1000_queries"), money),
-                _figure(cell.cost.get("total"), money),
                 _figure(cell.latency.get("p50"), seconds),
                 _figure(cell.latency.get("p95"), seconds),
+                _figure(cell.cost.get("total"), money),
             ),
         )
         for cell in sheet.cells
     ]
-    columns = ("answered", *names, "USD per 1,000", "USD", "p50", "p95")
-    scaled = {name: f"{plain(one.low, 1)} to {plain(one.high, 1)}" for name, one in scales.items()}
+    columns = ("answered", *names, "USD per 1,000", "p50", "p95", "USD")
+    scaled = {
+        name: f"{plain(one.low, 1)} to {plain(one.high, 1)}"
+        for name, one in scales.items()
+        if any(end is not None for end in _ends(sheet.cells, name))
+    }
     return Table(columns=columns, rows=tuple(rows), scales=scaled)
 
 

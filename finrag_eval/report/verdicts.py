@@ -169,7 +169,7 @@ def _price_clause(sheet: Sheet, candidate: str) -> str:
 def _price_sentence(sheet: Sheet, findings: tuple[Finding, ...]) -> str:
     """What 1,000 questions cost with the baseline and the candidates; empty without prices."""
     prices = {cell.name: cell.cost.get("per_1000_queries") for cell in sheet.cells}
-    names = dict.fromkeys((sheet.baseline, *(finding.cell for finding in findings)))
+    names = dict.fromkeys((sheet.baseline or "", *(finding.cell for finding in findings)))
     known = [name for name in names if prices.get(name) is not None]
     if len(known) < 2:
         return ""

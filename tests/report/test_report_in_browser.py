@@ -357,6 +357,24 @@ def test_a_sample_is_stated_and_all_its_trials_open(open_report: Open) -> None:
     assert "Question" in trial_text(one)
 
 
+def test_a_question_has_room_beside_many_scores(open_report: Open) -> None:
+    summary, trials = make_sweep(queries=3)
+    more = tuple(Score(name=f"score_{at}", value=1.0) for at in range(4))
+    one = open_report((summary, [replace(trial, scores=more) for trial in trials]))
+    box = one.page.locator("#trials-body .question").first.bounding_box()
+    assert box is not None
+    assert box["width"] > 250
+
+
+def test_reasons_beside_each_other_are_whole_words_on_a_phone(open_report: Open) -> None:
+    one = open_report(make_sweep(queries=3), width=PHONE, place="#trial=0&beside=1")
+    widths = one.page.eval_on_selector_all(
+        ".both .why dd", "all => all.map(one => one.getBoundingClientRect().width)"
+    )
+    assert widths
+    assert min(widths) > 90
+
+
 def test_repeats_are_told_apart(open_report: Open) -> None:
     one = open_report(make_sweep(queries=3, repeats=2), place="#trial=0")
     assert "repeat 1" in trial_text(one)

@@ -42,7 +42,7 @@ function previewLine(trial) {
 
 function cellCell(trial) {
   const cell = cellOf(trial);
-  return el("td", { class: "cell-cell" }, chip(cell), " ", addText(el("bdi", { class: "cell-name" }), cell.name));
+  return el("td", { class: "cell-cell", title: cell.name }, chip(cell), " ", addText(el("bdi", { class: "cell-name" }), cell.name));
 }
 
 function figureCell(text) {
@@ -170,6 +170,7 @@ function startTrials() {
   const difficulties = [...new Set(DATA.queries.map((query) => query.difficulty).filter(Boolean))].sort();
   fillSelect("filter-difficulty", difficulties.map((one) => [one, one]));
   for (const column of columns) byId("trials-head").append(headOf(column));
+  byId("trials-table").classList.toggle("many", DATA.scores.length > 3);
   byId("filters").hidden = false;
   byId("trials-table").hidden = false;
   let waiting = 0;
