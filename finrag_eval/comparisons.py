@@ -228,16 +228,22 @@ class _Side:
     job: SweepJob
     cells: Mapping[str, Compared]
     session_facts: Mapping[str, Any]
+    scorer_code: Mapping[str, str]
 
     @classmethod
     def of(cls, reader: LedgerReader) -> _Side:
         job = job_of_ledger(reader)
         held = columns_by_cell(reader.final_records(), _queries_of(job))
-        run = next(one for one in reversed(reader.sessions()) if one.kind == "run")
+        sessions = reader.sessions()
+        run = next(one for one in reversed(sessions) if one.kind == "run")
+        code: dict[str, str] = {}
+        for session in sessions:  # answers scored again have their newest scorer's code
+            code |= session.facts.get("scorer_code", {})
         return cls(
             job=job,
             cells={name: to_compare(columns) for name, columns in held.items()},
             session_facts=run.facts,
+            scorer_code=code,
         )
 
     def queries(self) -> dict[str, Query]:
@@ -276,6 +282,7 @@ class _Side:
             "query_set": self.session_facts["query_set_digest"],
             "retrieval": self.session_facts["retrieval_digest"],
             "scorers": {one.name: f"{one.kind} {one.options}" for one in self.job.spec.scorers},
+            "scorer_code": dict(self.scorer_code),
             "prompts": {name: cell.prompts.digest for name, cell in cells.items()},
             "models": {name: cell.model.model_id for name, cell in cells.items()},
             "prices": {name: _prices(cell.model.prices) for name, cell in cells.items()},

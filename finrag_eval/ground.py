@@ -7,11 +7,12 @@ problem at once. Nothing is sent and nothing is written.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finrag_eval.batching import batch_problems
-from finrag_eval.domain import BUILT_IN_TARGET
+from finrag_eval.domain import BUILT_IN_TARGET, SweepSpec
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.job import SweepJob
 from finrag_eval.progress import Watch
@@ -20,6 +21,7 @@ from finrag_eval.record.ground import tracking_problems
 from finrag_eval.record.store_uri import mask_uri, resolve_tracking_uri
 from finrag_eval.score.scorers import build_scorers
 from finrag_eval.session import RunOptions
+from finrag_eval.spec.files import shown
 
 if TYPE_CHECKING:
     from finrag_eval.costs.caps import Cap
@@ -32,7 +34,7 @@ def check_ground(
 
     ``folder`` is that of a sweep to be gone on with, None of a new one.
     """
-    problems = [*scorer_problems(job), *credential_problems(job)]
+    problems = [*scorer_problems(job.spec, job.prompts_folder), *credential_problems(job)]
     problems += batch_problems(job, folder, retry_failed=options.retry_failed)
     uri: str | None = None
     if options.tracking:
@@ -81,12 +83,13 @@ def budgets_turn(options: RunOptions) -> AbstractContextManager[None]:
     return budget_turn(options.output_dir)
 
 
-def scorer_problems(job: SweepJob) -> list[Problem]:
+def scorer_problems(spec: SweepSpec, rubrics: Path | None) -> list[Problem]:
     """What is wrong with scorers of the user's own: modules, functions, rubrics."""
     try:
-        build_scorers(job.spec.scorers)
+        build_scorers(spec.scorers, rubrics=rubrics)
     except InvalidInput as error:
-        return list(error.problems)
+        file = "scorers" if spec.source is None else shown(spec.source)
+        return [replace(problem, file=file) for problem in error.problems]
     return []
 
 

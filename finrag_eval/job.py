@@ -53,11 +53,14 @@ class SweepJob:
 
     def facts(self) -> dict[str, Any]:
         """What a ledger must remember besides spec and plan to make this job again."""
+        from finrag_eval.score.scorers import scorer_code
+
         return {
             "retrieval_digest": self.plan.retrieval_digest,
             "judges": {key: entry_of(model) for key, model in self.judges.items()},
             "prompts_folder": None if self.prompts_folder is None else str(self.prompts_folder),
             "cache_folder": str(self.cache_folder),
+            "scorer_code": scorer_code(self.spec.scorers, self.prompts_folder),
         }
 
 

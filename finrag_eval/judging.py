@@ -44,7 +44,8 @@ _OpenGate = Callable[[Sequence[Trial], Sequence[Cell]], Gate]
 
 def judges_of(job: SweepJob) -> tuple[JudgeScorer, ...]:
     """The job's judges, in the order of the spec. Raises InvalidInput for rubrics that are none."""
-    built = build_scorers([one for one in job.spec.scorers if one.kind == "judge"])
+    judges = [one for one in job.spec.scorers if one.kind == "judge"]
+    built = build_scorers(judges, rubrics=job.prompts_folder)
     return tuple(one for one in built if isinstance(one, JudgeScorer))
 
 

@@ -30,11 +30,15 @@ def validate(
     output: options.Output = options.Format.table,
 ) -> int:
     """List every problem of spec, config, prompts and query set at once; send nothing."""
+    from finrag_eval.errors import InvalidInput
+    from finrag_eval.ground import scorer_problems
     from finrag_eval.job import known_prompts
     from finrag_eval.spec.sweeps import read_everything
 
     asked = read_everything(sweep, config=config, overrides=set_ or [], known_prompts=known_prompts)
     spec = asked.spec
+    if faulty := scorer_problems(spec, asked.ml_config.pipeline.prompts_folder):
+        raise InvalidInput(faulty)
     findings, problems = _ask_bedrock(asked) if online else ([], [])
     cells = len(spec.models) * len(spec.prompts)
     trials = cells * len(asked.query_set.queries) * spec.repeats

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Facts without which figures of two sweeps do not mean the same: what ``--strict`` refuses.
-_WEIGHTY = ("query_set", "scorers", "retrieval", "corpus", "kpi_facts")
+_WEIGHTY = ("query_set", "scorers", "scorer_code", "retrieval", "corpus", "kpi_facts")
 _ABSENT = "absent"
 _SHOWN = 60
 

@@ -63,18 +63,19 @@ class Rubric:
 
 
 def rubric_versions(folder: Path | None = None) -> tuple[str, ...]:
-    """Every rubric there is by name: the package's own, and those of the user's folder."""
-    folders = [_OWN_RUBRICS, *([folder] if folder else [])]
-    return tuple(sorted({path.stem for place in folders for path in place.glob("*.yaml")}))
+    """Every rubric there is by name: the package's own, and ``rubric_NAME.yaml`` of a folder."""
+    names = {path.stem for path in _OWN_RUBRICS.glob("*.yaml")}
+    own = folder.glob("rubric_*.yaml") if folder else ()
+    return tuple(sorted(names | {path.stem.removeprefix("rubric_") for path in own}))
 
 
 def load_rubric(name: str, folder: Path | None = None) -> Rubric:
     """The rubric of that name, the user's before the package's; raises UnreadableRubric."""
     import yaml
 
-    for place in (*([folder] if folder else []), _OWN_RUBRICS):
-        path = place / f"{name}.yaml"
-        if name == path.stem and path.is_file():
+    own = [folder / f"rubric_{name}.yaml"] if folder else []
+    for path in (*own, _OWN_RUBRICS / f"{name}.yaml"):
+        if name == Path(name).name and path.is_file():
             break
     else:
         known = ", ".join(rubric_versions(folder))

@@ -116,7 +116,7 @@ def build_scorers(
     """The scorers that the specs ask for; raises InvalidInput with every problem found.
 
     ``judge_call`` gives the way to ask a model by its key; ``rubrics`` is a folder of the user's
-    own rubrics, looked at before the package's.
+    own rubrics (``rubric_NAME.yaml``), looked at before the package's.
     """
     built: list[AnyScorer] = []
     problems = []
@@ -131,6 +131,11 @@ def build_scorers(
     if problems:
         raise InvalidInput(problems)
     return tuple(built)
+
+
+def scorer_code(specs: Sequence[ScorerSpec], rubrics: Path | None = None) -> dict[str, str]:
+    """By scorer, a short digest of its kind, options and code: two that differ may score apart."""
+    return {one.name: one.digest[:12] for one in build_scorers(specs, rubrics=rubrics)}
 
 
 def score_trial(

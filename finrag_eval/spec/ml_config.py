@@ -37,7 +37,7 @@ _NO_QUERY_LOG = "none"
 
 PIPELINE = Section(
     fields=(
-        Field(name="prompts_folder", shape=FilePath(), doc="prompt versions of your own"),
+        Field(name="prompts_folder", shape=FilePath(), doc="prompts and rubrics of your own"),
         Field(name="kpi_facts", shape=FilePath(words=(EMBEDDED,)), doc="facts, CSV or Parquet"),
         Field(name="corpus", shape=FilePath(words=(EMBEDDED,)), doc="passages, JSONL or Parquet"),
         Field(

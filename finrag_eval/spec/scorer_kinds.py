@@ -61,7 +61,7 @@ OPTIONS: dict[str, tuple[Field, ...]] = {
         Field(
             name="rubric",
             shape=Text(),
-            doc="a rubric version, by name",
+            doc="a rubric version: v1, v2, or rubric_NAME.yaml of prompts_folder",
             default="v1",
         ),
     ),

@@ -241,7 +241,7 @@ def test_a_rubric_of_ones_own_goes_before_the_packages(tmp_path: Path) -> None:
         'version: "mine"\ndescription: d\nlowest: 1\nhighest: 10\nneeds: []\n'
         'system: s\nquestion: "{query} {answer}"\n'
     )
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "rubric_mine.yaml").write_text(text, encoding="utf-8")
     assert load_rubric("mine", tmp_path).highest == 10
     assert rubric_versions(tmp_path) == ("mine", "v1", "v2")
     assert judged('{"score": 4, "reason": "x"}', rubric="v2").value == 1
@@ -250,19 +250,19 @@ def test_a_rubric_of_ones_own_goes_before_the_packages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "bad.yaml is not YAML"),
-        ("version: v1\n", "bad.yaml must hold exactly: version, description"),
+        ("a: [", "rubric_bad.yaml is not YAML"),
+        ("version: v1\n", "rubric_bad.yaml must hold exactly: version, description"),
         ('version: "b"\ndescription: d\nlowest: 4\nhighest: 1\nneeds: []\nsystem: s\n'
-         'question: "{answer}"\n', "bad.yaml: lowest must be below highest"),
+         'question: "{answer}"\n', "rubric_bad.yaml: lowest must be below highest"),
         ('version: "b"\ndescription: d\nlowest: 0\nhighest: 1\nneeds: [luck]\nsystem: s\n'
-         'question: "{answer}"\n', "bad.yaml: needs may hold context, reference"),
+         'question: "{answer}"\n', "rubric_bad.yaml: needs may hold context, reference"),
         ('version: "b"\ndescription: d\nlowest: 0\nhighest: 1\nneeds: []\nsystem: s\n'
-         'question: "q"\n', "bad.yaml: question must hold {answer}"),
+         'question: "q"\n', "rubric_bad.yaml: question must hold {answer}"),
         ('version: 1\ndescription: d\nlowest: 0\nhighest: 1\nneeds: []\nsystem: s\n'
-         'question: "{answer}"\n', "bad.yaml: version must be a str"),
+         'question: "{answer}"\n', "rubric_bad.yaml: version must be a str"),
     ],
 )  # fmt: skip
 def test_a_faulty_rubric_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "rubric_bad.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message.replace("{", r"\{").replace(".", r"\.")):
         load_rubric("bad", tmp_path)

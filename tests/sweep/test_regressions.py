@@ -136,3 +136,45 @@ def test_a_sweep_that_was_stopped_passes_no_gate(
     report = run(capsys, "compare", "--fail-on", "score.numeric.mean < 0.1", code=4)
     assert [gate["passed"] for gate in report["gates"]] == [False, False]
     assert {gate["reason"] for gate in report["gates"]} == {"no trial of reader.v2-v1 ran"}
+
+
+OWN_SCORER = "def judge(query, result):\n    return len(result['answer']) > {least}\n"
+
+
+def test_answers_scored_by_other_code_are_told_apart(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--no-tracking", "--quiet", "--limit", "12"]
+    (here / "own_scorer.py").write_text(OWN_SCORER.format(least=1), encoding="utf-8")
+    scorers = 'scorers=[{name: own, kind: python, function: "own_scorer:judge"}]'
+    sweep = ["run", "ab.yaml", "--set", scorers, "--set", "gate={}", *options]
+    run(capsys, *sweep, code=0)
+    first = run(capsys, "summary", "latest", code=0)["sweep_id"]
+    (here / "own_scorer.py").write_text(OWN_SCORER.format(least=5), encoding="utf-8")
+    monkey = sys.modules.pop("own_scorer")
+    run(capsys, *sweep, "--fresh", code=0)
+    assert sys.modules.pop("own_scorer") is not monkey
+    report = run(capsys, "compare", "--baseline-sweep", first, code=0)
+    assert [(one["what"], one["matters"]) for one in report["differences"]] == [
+        ("scorer_code.own", True)
+    ]
+    run(capsys, "score", first, "--no-tracking", "--quiet", code=0)
+    assert run(capsys, "compare", "--baseline-sweep", first, code=0)["differences"] == []
+
+
+def test_validate_finds_a_rubric_that_is_none_and_takes_ones_own(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = 'scorers=[{name: judge, model: reader, rubric: "mine"}]'
+    asked = ["validate", "ab.yaml", "--set", judge, "--set", "gate={}"]
+    (told,) = run(capsys, *asked, code=2)["errors"]
+    assert told["file"] == "ab.yaml"
+    assert told["message"] == "there is no rubric 'mine'; known: v1, v2"
+    (here / "rubric_mine.yaml").write_text(
+        'version: "mine"\ndescription: d\nlowest: 0\nhighest: 1\nneeds: []\n'
+        'system: s\nquestion: "{query} {answer}"\n',
+        encoding="utf-8",
+    )
+    config = here / "ml_config.yaml"
+    config.write_text(MODELS + "finrag_eval: {prompts_folder: .}\n", encoding="utf-8")
+    assert run(capsys, *asked, code=0)["errors"] == []
