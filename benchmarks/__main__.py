@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "end_to_end": ["--rounds", "1", "--only", "0:16", "0.05:16", "0.5:64"],
     "where_time_goes": ["--trials", "20", "220"],
     "scale": ["--trials", "1000", "10000"],
+    "compare_sweeps": ["--rounds", "1"],
     "costs_store": ["--rounds", "2"],
     "estimate_law": ["--tries", "10"],
     "aa_law": ["--sweeps", "200"],

@@ -39,7 +39,8 @@ class Used:
 
 def measured(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Used:
     """Run ``finrag-eval`` in a folder, and watch it and its children; output goes to said.txt."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE), **(env or {})}
+    path = os.pathsep.join((str(HERE), str(HERE.parent)))  # the code beside it, not one installed
+    environment = {**os.environ, "PYTHONPATH": path, **(env or {})}
     began = time.perf_counter()
     with (folder / "said.txt").open("ab") as said:
         process = subprocess.Popen(
