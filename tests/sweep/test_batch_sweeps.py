@@ -77,7 +77,9 @@ def test_an_interrupted_sweep_leaves_its_job_and_resume_collects_it(
     assert jobs_made(aws) == 1
 
 
-def test_what_is_in_jobs_is_not_sent_on_demand_as_well(by_batch: Place, aws: LoopbackAws) -> None:
+def test_after_a_kill_jobs_are_collected_and_not_sent_on_demand_as_well(
+    by_batch: Place, aws: LoopbackAws
+) -> None:
     aws.change(states=["Submitted", "InProgress"])
     process = by_batch.start("run", "small.yaml", "--no-tracking")
     assert process.stderr is not None
@@ -99,6 +101,12 @@ def test_what_is_in_jobs_is_not_sent_on_demand_as_well(by_batch: Place, aws: Loo
     assert error["fix"] == (
         "collect them first (`--set execution.mode=bedrock_batch`), or start anew with --fresh"
     )
+    aws.change(states=["Completed"])
+    ran = by_batch.run("resume", "latest", "--no-tracking", "--format", "json")
+    assert ran.code == 0, ran.err
+    assert ran.json["totals"]["trials_succeeded"] == 5
+    assert ran.json["budget"]["wasted_usd"] == 0
+    assert jobs_made(aws) == 1
 
 
 def test_too_few_trials_for_a_job_are_refused_before_anything_is_sent(
