@@ -337,12 +337,16 @@ class ModelReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a trial has no answer, and in which stage of the pipeline."""
+    """Why a trial has no answer, and in which stage of the pipeline.
+
+    ``stop_reason`` is that of an answer that was of no use.
+    """
 
     error_type: str
     message: str
     stage: str
     traceback: str | None = None
+    stop_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

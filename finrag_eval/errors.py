@@ -107,8 +107,8 @@ class ModelFault(FinragEvalError):
     (a few more tries), ``never`` (this trial), ``stop_model`` (every trial of the model) or
     ``credentials`` (everything waits for fresh ones). ``may_be_billed`` says whether the vendor
     may charge for the call although no usage arrived. Where the usage did arrive, ``usage`` is
-    what was billed (by the prices of ``service_tier``), though the answer is of no use;
-    ``billed_usd`` is set where that is known in USD.
+    what was billed (by the prices of ``service_tier``), though the answer is of no use, and
+    ``stop_reason`` is why it ended; ``billed_usd`` is set where that is known in USD.
     """
 
     billed_usd: Decimal | None = None
@@ -123,8 +123,9 @@ class ModelFault(FinragEvalError):
         http_status: int | None = None,
         usage: Usage | None = None,
         service_tier: str | None = None,
+        stop_reason: str | None = None,
     ) -> None:
         self.error_type, self.message, self.retry = error_type, message, retry
         self.may_be_billed, self.http_status = may_be_billed, http_status
-        self.usage, self.service_tier = usage, service_tier
+        self.usage, self.service_tier, self.stop_reason = usage, service_tier, stop_reason
         super().__init__(f"{error_type}: {message}")

@@ -177,7 +177,7 @@ def _cell_figures(cell: Cell, held: CellColumns | None, *, planned: int) -> dict
         "errors": dict(held.errors),
         "stop_reasons": dict(held.stops),
         "flags": [
-            f"{times} of {succeeded} answers ended with {reason}"
+            f"{times} of {held.trials} trials ended with {reason}"
             for reason, times in held.stops.items()
         ],
     }

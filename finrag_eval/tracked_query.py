@@ -318,7 +318,7 @@ def _record(
         rag_chunks_count=retrieval.get("rag_count"),
         tickers=tuple(retrieval.get("tickers") or ()),
         years=tuple(retrieval.get("years") or ()),
-        stop_reason=None if reply is None else reply.stop_reason,
+        stop_reason=_stop_reason(called),
         error_type=result.get("error_type"),
         error_message=result.get("error"),
         stage=result.get("stage"),
@@ -326,6 +326,12 @@ def _record(
         scores=(),
         prices=model.prices,
     )
+
+
+def _stop_reason(called: Called[ModelReply] | None) -> str | None:
+    """Why the answer ended, of use or not; None where none came."""
+    ended = None if called is None else called.answer or called.fault
+    return None if ended is None else ended.stop_reason
 
 
 def _length(text: str | None) -> int | None:

@@ -90,6 +90,7 @@ def failed(
         retrieval_cost_usd=carried.retrieval_cost_usd,
         latency_wait_seconds=carried.waited_seconds,
         retries=carried.retries,
+        stop_reason=failure.stop_reason,
     )
 
 
@@ -102,6 +103,7 @@ def failure_of(error: BaseException, stage: str) -> Failure:
             message=error.message,
             stage=stage,
             traceback=None if cause is None else _traceback(cause),
+            stop_reason=error.stop_reason,
         )
     return Failure(
         error_type=type(error).__name__,

@@ -56,10 +56,10 @@ LASTING = [
     Fault("no_usage", True, "MissingUsage", "", 2, True),
     Fault("negative_usage", True, "MalformedUsage", "", 2, True),
     Fault("no_output", True, "MissingOutput", "", 2, True),
-    Fault("empty_content", True, "EmptyContent", "", 2, True),
-    Fault("blank_text", True, "NoText", "", 2, True),
+    Fault("empty_content", True, "EmptyContent", "end_turn", 2, True),
+    Fault("blank_text", True, "NoText", "end_turn", 2, True),
     Fault("list_body", True, "UnexpectedShape", "", 2, True),
-    Fault("thought_only", True, "NoText", "", 0, True),
+    Fault("thought_only", True, "NoText", "max_tokens", 0, True),
     Fault("validation", True, "ValidationException", "", 0),
     Fault("context_limit", True, "ValidationException", "", 0),
     Fault("model_error_400", True, "ModelErrorException", "", 0),
@@ -150,9 +150,10 @@ def test_the_summary_counts_every_fault_by_its_type(swept: tuple[Place, Ran]) ->
     assert cell["succeeded"] == len(PASSING) + len(FLAGGED)
     assert cell["errors"] == Counter(fault.error_type for fault in LASTING)
     assert cell["retries"] == sum(fault.retries for fault in FAULTS)
-    assert cell["stop_reasons"] == {fault.stop_reason: 1 for fault in FLAGGED}
+    stops = {"max_tokens": 2, "guardrail_intervened": 1, "content_filtered": 1}
+    assert cell["stop_reasons"] == stops
     assert sorted(cell["flags"]) == sorted(
-        f"1 of {cell['succeeded']} answers ended with {fault.stop_reason}" for fault in FLAGGED
+        f"{times} of {len(FAULTS)} trials ended with {stop}" for stop, times in stops.items()
     )
 
 

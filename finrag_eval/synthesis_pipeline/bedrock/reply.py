@@ -151,6 +151,7 @@ def _useless(
         http_status=200,
         usage=usage,
         service_tier=service_tier,
+        stop_reason=stop_reason,
     )
 
 
