@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from finrag_eval.report.compare_text import compared_words, evidence, moves, side_words, warnings
+from finrag_eval.report.compare_text import (
+    compared_words,
+    evidence,
+    moves,
+    side_words,
+    undecided,
+    warnings,
+)
 from finrag_eval.report.figures import plural
 from finrag_eval.report.markdown import comparisons_markdown, gates_markdown
 from finrag_eval.report.safe_text import markdown_safe, one_line
@@ -66,6 +73,8 @@ def _queries(sheet: Sheet) -> Iterator[str]:
     for one in sheet.comparisons:
         if one.is_score and (one.n_improved or one.n_worsened):
             yield "- " + markdown_safe(f"{one.label}, {one.candidate}: {evidence(one)}")
+        elif told := undecided(one):
+            yield "- " + markdown_safe(f"{one.candidate}, {told}")
 
 
 def _sides(report: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from finrag_eval.report.figures import change, count, plural, score
+from finrag_eval.report.figures import change, count, plural, score, share
 from finrag_eval.report.grid import wrapped
 from finrag_eval.report.safe_text import one_line
 from finrag_eval.report.sheet import ComparisonFigures, Sheet, read_sheet
@@ -19,6 +19,10 @@ _SHOWN_CHARACTERS = 600
 _NAMED = 5
 #: More than this many times the queries there are is no advice.
 _OUT_OF_REACH = 100
+_TWO_TIMES = (
+    "the sweeps ran at different times: how busy the service and this machine were then is part of "
+    "every difference in latency"
+)
 
 
 def compare_text(report: Mapping[str, Any], *, width: int = 80, colour: bool = False) -> str:
@@ -51,7 +55,7 @@ def evidence(one: ComparisonFigures) -> str:
     better = f"{queries} better{_named(one.improved, one.n_improved)}"
     worse = f"{count(one.n_worsened)} worse{_named(one.worsened, one.n_worsened)}"
     means = f"{score(one.baseline_mean)} → {score(one.candidate_mean)}"
-    return f"{means}; {better}, {worse}{open_question(one)}"
+    return "; ".join(filter(None, (means, f"{better}, {worse}", open_question(one))))
 
 
 def _named(ids: Sequence[str], number: int) -> str:
@@ -62,13 +66,28 @@ def _named(ids: Sequence[str], number: int) -> str:
 
 
 def open_question(one: ComparisonFigures) -> str:
-    """What an undecided comparison could have found, and what would settle it."""
+    """What an undecided comparison could have found, and what would settle it.
+
+    Differences of cost, latency and tokens are shares of the baseline's mean.
+    """
     if one.verdict != "inconclusive" or one.mde is None:
         return ""
-    text = f"; these pairs find {score(one.mde)} or more in 4 of 5 sweeps"
+    if one.is_score:
+        least, seen = score(one.mde), change(one.delta)
+    elif one.baseline_mean and one.delta is not None:
+        least, seen = share(one.mde / one.baseline_mean), share(one.delta / one.baseline_mean)
+    else:
+        return ""
+    text = f"these pairs find {least} or more in 4 of 5 sweeps"
     if not one.queries_needed or one.queries_needed > _OUT_OF_REACH * one.n_pairs:
         return text
-    return f"{text}; {change(one.delta)} would take {count(one.queries_needed)} queries"
+    return f"{text}; {seen} would take {count(one.queries_needed)} queries"
+
+
+def undecided(one: ComparisonFigures) -> str:
+    """What would settle an undecided cost, latency or number of tokens; empty of all else."""
+    told = "" if one.is_score else open_question(one)
+    return f"{one.label}: {told}" if told else ""
 
 
 def _differences(report: Mapping[str, Any], width: int) -> Iterator[str]:
@@ -83,10 +102,12 @@ def _differences(report: Mapping[str, Any], width: int) -> Iterator[str]:
 def _words(report: Mapping[str, Any], sheet: Sheet, width: int) -> Iterator[str]:
     candidates = dict.fromkeys(one.candidate for one in sheet.comparisons)
     for candidate in candidates:
-        scores = [one for one in sheet.comparisons if one.is_score and one.candidate == candidate]
+        about = [one for one in sheet.comparisons if one.candidate == candidate]
+        scores = [one for one in about if one.is_score]
+        open_ones = list(filter(None, map(undecided, about)))
         alike = [one.label for one in scores if one.n_pairs and not _has_changed(one)]
         changed = [one for one in scores if _has_changed(one)]
-        if changed or alike:
+        if changed or alike or open_ones:
             yield wrapped(candidate, width)
         for one in changed:
             yield wrapped(f"{one.label}: {evidence(one)}", width, indent="    ", first="  ")
@@ -97,17 +118,28 @@ def _words(report: Mapping[str, Any], sheet: Sheet, width: int) -> Iterator[str]
                 indent="    ",
                 first="  ",
             )
+        for told in open_ones:
+            yield wrapped(told, width, indent="    ", first="  ")
     for sentence in warnings(report):
         yield wrapped(sentence, width, indent="  ", first="! ")
 
 
 def warnings(report: Mapping[str, Any]) -> list[str]:
-    """Each warning once, with the metrics that it is about."""
+    """Each warning once, with the metrics that it is about; and what two times make of latency."""
     found: dict[str, dict[str, None]] = {}
     for one in report["comparisons"]:
         if one["warning"]:
             found.setdefault(one["warning"], {})[one["metric"].removeprefix("score.")] = None
-    return [f"{sentence} ({', '.join(metrics)})" for sentence, metrics in sorted(found.items())]
+    told = [f"{sentence} ({', '.join(metrics)})" for sentence, metrics in sorted(found.items())]
+    return [*told, *([_TWO_TIMES] if _tells_times_apart(report) else [])]
+
+
+def _tells_times_apart(report: Mapping[str, Any]) -> bool:
+    """Whether a verdict rests on seconds that were measured in two sweeps."""
+    return report["baseline_sweep"] != report["candidate_sweep"] and any(
+        "latency" in one["metric"] and one["verdict"] in ("better", "worse")
+        for one in report["comparisons"]
+    )
 
 
 def _has_changed(one: ComparisonFigures) -> bool:

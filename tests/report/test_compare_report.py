@@ -20,7 +20,13 @@ RIGHT = np.r_[np.ones(150), np.zeros(50)]
 HOSTILE = "x]]><b>|`*_[a](http://e.org)\x00\x1b[31m\ud800\u202e\n# y"
 
 
-def cell(name: str, worse: int = 0, better: int = 0, ids: str = "q{:03}") -> CellColumns:
+def cell(
+    name: str,
+    worse: int = 0,
+    better: int = 0,
+    ids: str = "q{:03}",
+    seconds: Any = None,
+) -> CellColumns:
     scores = RIGHT.copy()
     scores[150 - worse : 150] = 0
     scores[150 : 150 + better] = 1
@@ -31,7 +37,8 @@ def cell(name: str, worse: int = 0, better: int = 0, ids: str = "q{:03}") -> Cel
         clusters=queries,
         repeats=np.ones(SIZE, dtype=np.intp),
         failed=np.zeros(SIZE, dtype=bool),
-        values={"score.s": scores},
+        values={"score.s": scores}
+        | ({} if seconds is None else {"latency_total_seconds": seconds}),
     )
 
 
@@ -79,6 +86,30 @@ def test_an_undecided_comparison_says_what_would_settle_it() -> None:
     ) in text
     found["comparisons"][0]["queries_needed"] = 100 * SIZE + 1
     assert "would take" not in compare_text(found, width=200)
+
+
+SECONDS = np.random.default_rng(1).lognormal(size=SIZE)
+NOISE = np.random.default_rng(2).normal(0, 0.1, size=SIZE)
+
+
+def test_an_undecided_latency_says_as_a_share_what_would_settle_it() -> None:
+    found = report((cell("a", seconds=SECONDS), cell("b", seconds=SECONDS + NOISE)))
+    one = found["comparisons"][1]
+    assert one["verdict"] == "inconclusive"
+    least = f"{100 * one['mde'] / one['baseline_mean']:.1f}%"
+    told = f"latency_total_seconds: these pairs find {least} or more in 4 of 5 sweeps"
+    assert told in compare_text(found, width=200)
+    assert told.replace("_", "\\_") in compare_markdown(found)
+
+
+def test_latency_of_two_sweeps_is_said_to_be_of_two_times() -> None:
+    found = report((cell("a", seconds=SECONDS), cell("a", seconds=SECONDS * 2)))
+    assert "the sweeps ran at different times" in compare_text(found, width=200)
+    assert "the sweeps ran at different times" in compare_markdown(found)
+    within = found | {"baseline_sweep": "tuesday"}
+    assert "the sweeps ran at different times" not in compare_text(within, width=200)
+    even = report((cell("a", seconds=SECONDS), cell("a", seconds=SECONDS)))
+    assert "the sweeps ran at different times" not in compare_text(even, width=200)
 
 
 def test_answers_stand_beside_each_other_with_what_was_expected() -> None:
