@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Counts that every trial has; others may be unknown, and NaN is no integer.
+_ALWAYS_KNOWN = ("repeat", "max_tokens", "query_length")
+
 
 def load_summary(
     sweep_id: str = "latest", *, output_dir: str | Path = "sweep_results"
@@ -37,8 +40,10 @@ def load_trials(
 ) -> pd.DataFrame:
     """A sweep's trials as a pandas frame, a row each; the columns of ``trials.parquet``.
 
-    Figures that are not known are NaN, texts are strings, ``started_at`` and ``ended_at`` are UTC
-    datetimes. Raises InvalidInput where there is no such sweep, or where it has no trials yet.
+    Types do not depend on what is missing: figures are float64, NaN where they are not known;
+    ``repeat``, ``max_tokens`` and ``query_length`` int64, flags bool, texts pandas' ``str``
+    (``object`` before pandas 3), ``started_at`` and ``ended_at`` UTC datetimes. Raises InvalidInput
+    where there is no such sweep, or where it has no trials yet.
     """
     import pandas as pd
 
@@ -53,4 +58,5 @@ def load_trials(
     frame = pd.read_parquet(file)
     for column in ("started_at", "ended_at"):
         frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
-    return frame
+    whole = frame.select_dtypes("integer").columns.difference(list(_ALWAYS_KNOWN))
+    return frame.astype(dict.fromkeys(whole, "float64"))

@@ -76,6 +76,8 @@ def costs(
     Real money and rehearsal figures are never added to each other. Each trial counts with the
     price that was recorded with it.
     """
+    if enforce and budget is None:
+        raise typer.BadParameter("--enforce: there is no budget to enforce; name --budget, too")
     if plot is not None:
         from finrag_eval.costs.plot import check_chart
 
@@ -118,6 +120,9 @@ def _statuses(budget: Path | None, store: Any) -> list[BudgetStatus]:
     budgets = read_budgets(budget)
     now = utc_now()
     spend = read_spend(store, since=min(one.needs_since(now) for one in budgets))
+    for one in budgets:
+        for warning in one.scope.unknown_names(spend):
+            typer.echo(f"warning: budget {one.name!r}: {warning}", err=True)
     return [budget_status(one, spend, now) for one in budgets]
 
 
@@ -130,6 +135,7 @@ def _print(
     from finrag_eval.cli.display import has_colour, width
     from finrag_eval.costs.report import records
     from finrag_eval.report.spend_tables import (
+        budget_sentence,
         budgets_table,
         spend_csv,
         spend_markdown,
@@ -142,6 +148,8 @@ def _print(
         typer.echo(json.dumps({"groups": rows, "totals": sums, "budgets": plain}, indent=2))
     elif output is CostsFormat.csv:
         typer.echo(spend_csv(rows), nl=False)
+        for row in plain:  # rows of another shape would break the table
+            typer.echo(f"{row['name']}: {budget_sentence(row)}", err=True)
     elif output is CostsFormat.markdown:
         typer.echo(spend_markdown(rows, sums, plain))
     else:

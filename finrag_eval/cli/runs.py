@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 from collections.abc import Sequence
@@ -122,12 +123,18 @@ def runs(
         conditions.append(f"tags.`finrag_eval.sweep_id` = '{_full_id(sweep, output_dir)}'")
     names = _checked("--columns", columns.split(",") if columns else shown)
     (sorting,) = _checked("--sort", [(sort or order).removeprefix("-")])
-    found = TrackedStore(uri=resolve_tracking_uri(tracking_uri)).search(
-        " and ".join(condition for condition in conditions if condition),
-        experiments=experiment or (),
-        order_by=[_order(sorting, is_downwards=(sort or order).startswith("-"))],
-        limit=limit,
+    store = TrackedStore(uri=resolve_tracking_uri(tracking_uri))
+    found = list(
+        store.search(
+            " and ".join(condition for condition in conditions if condition),
+            experiments=experiment or (),
+            order_by=[_order(sorting, is_downwards=(sort or order).startswith("-"))],
+            limit=limit,
+        )
     )
+    for name in dict.fromkeys([sorting, *names]) if sort or columns else ():
+        if found and all(_value(run, name) is None for run in found):
+            typer.echo(f"note: no run that is shown has {name}{_near(name, found)}", err=True)
     rows = [{"run_id": run.run_id, **{name: _value(run, name) for name in names}} for run in found]
     _print(rows, ["run_id", *names], output, limit)
     return 0
@@ -154,6 +161,18 @@ def _checked(option: str, names: Sequence[str]) -> list[str]:
     if problems:
         raise InvalidInput(problems)
     return clean
+
+
+def _near(name: str, found: Sequence[TrackedRun]) -> str:
+    """The name that was meant, perhaps, out of those that the runs have."""
+    known = {
+        f"{kind}.{key}"
+        for run in found
+        for kind, held in (("metrics", run.metrics), ("params", run.params), ("tags", run.tags))
+        for key in held
+    }
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _is_column(name: str) -> bool:

@@ -26,7 +26,7 @@ def load_costs(
     """Spend per group as a pandas frame; columns as in ``costs.report.group_spend``.
 
     ``since`` and ``until`` are days (``YYYY-MM-DD``, both included) in the zone ``tz``. Raises
-    InvalidInput for an unknown dimension, zone or experiment and StoreUnreachable.
+    InvalidInput for a wrong day, an unknown dimension, zone or experiment, and StoreUnreachable.
     """
     from finrag_eval.costs.report import check_dimensions, check_zone, group_spend
     from finrag_eval.costs.spend import read_spend
@@ -47,13 +47,25 @@ def day_start(day: str | date | None, zone: ZoneInfo) -> float | None:
     """The instant (epoch seconds) at which a day begins in a zone; None for None."""
     if day is None:
         return None
-    chosen = date.fromisoformat(day) if isinstance(day, str) else day
-    return datetime.combine(chosen, time.min, zone).timestamp()
+    return datetime.combine(_date(day), time.min, zone).timestamp()
 
 
 def day_end(day: str | date | None, zone: ZoneInfo) -> float | None:
     """The instant at which the day after begins in a zone; None for None."""
     if day is None:
         return None
-    chosen = date.fromisoformat(day) if isinstance(day, str) else day
-    return day_start(chosen + timedelta(days=1), zone)
+    return day_start(_date(day) + timedelta(days=1), zone)
+
+
+def _date(day: str | date) -> date:
+    if isinstance(day, datetime):
+        return day.date()
+    if isinstance(day, date):
+        return day
+    try:
+        return date.fromisoformat(day)
+    except ValueError:
+        from finrag_eval.errors import InvalidInput, Problem
+
+        message, fix = f"{day!r} is not a day", "write it like 2026-01-31"
+        raise InvalidInput([Problem(file="load_costs", message=message, fix=fix)]) from None

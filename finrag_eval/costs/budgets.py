@@ -6,9 +6,10 @@ money alone (``cost_basis`` billed), by when each trial started, and never rehea
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -61,6 +62,29 @@ class Scope:
         answers = spend[own].sum(axis=1).where(self._names(spend["model_key"]), 0.0)
         judging = spend["judge_usd"].where(self._names(spend["judges"]), 0.0)
         return (answers + judging).where(held, 0.0)
+
+    def unknown_names(self, spend: pd.DataFrame) -> list[str]:
+        """A sentence for every name of the scope that no row of the frame has: a typo, perhaps."""
+        known = {
+            "experiment": set(spend["experiment"]),
+            "environment": set(spend["environment"]),
+            "model_key": {
+                key
+                for name in ("model_key", "judges")
+                for text in spend[name].unique()
+                for key in text.split(", ")
+            },
+        }
+        asked = {name: getattr(self, name) for name in known}
+        if self.tag is not None:
+            key, asked["tag"] = self.tag
+            told = (json.loads(text).get(key) for text in spend["tags"].unique())
+            known["tag"] = {value for value in told if value is not None}
+        return [
+            _never_seen(name, wanted, known[name] - {""})
+            for name, wanted in asked.items()
+            if wanted is not None and wanted not in known[name]
+        ]
 
     def _names(self, keys: pd.Series[Any]) -> pd.Series[Any]:
         """Where a list of model keys holds this scope's."""
@@ -190,6 +214,12 @@ def budget_status(budget: PeriodBudget, spend: pd.DataFrame, now: datetime) -> B
         runs_out_on=_ran_out_on(inside, budget)
         or _will_run_out_on(days, days_left, left, local_now),
     )
+
+
+def _never_seen(name: str, wanted: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(wanted, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no recorded run of its time has the {name} {wanted!r}{hint}"
 
 
 def _rows(budget: PeriodBudget, spend: pd.DataFrame) -> list[tuple[float, float]]:

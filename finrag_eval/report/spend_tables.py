@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from finrag_eval.report.figures import MISSING, count, money, plain, plural, seconds, share
@@ -49,6 +49,16 @@ _WORTH = (
     "usd_per_run",
 )
 _ALWAYS = 2
+
+_BUDGET_COLUMNS = (
+    Column(title="budget", is_name=True),
+    Column(title="since", is_left=True),
+    Column(title="limit"),
+    Column(title="spent"),
+    Column(title="left"),
+    Column(title="a day"),
+    Column(title="forecast"),
+)
 
 #: Shorter titles of what views of runs show.
 _TITLES = {
@@ -100,44 +110,38 @@ def spend_markdown(rows: Sequence[Row], totals: Sequence[Row], budgets: Sequence
     if rows:
         dimensions = [name for name in rows[0] if name not in _FIGURES]
         names = [name for name in _FIGURES if any(row[name] for row in rows)]
-        columns, body = _laid_out(rows, dimensions, names)
-        sides = ["---" if column.is_name else "---:" for column in columns]
-        table = [[column.title for column in columns], sides]
-        table += [[markdown_safe(text) for text in line] for line in body]
-        blocks.append("\n".join(f"| {' | '.join(line)} |" for line in table))
+        blocks.append(_markdown_grid(*_laid_out(rows, dimensions, names)))
     sentences = [_total_line(total) for total in totals] or ["nothing was spent in that time"]
-    sentences += [f"{row['name']}: {budget_sentence(row)}" for row in budgets]
-    blocks.append("\n".join(f"- {markdown_safe(sentence)}" for sentence in sentences))
+    blocks.append(_markdown_list(sentences))
+    if budgets:
+        blocks.append(_markdown_grid(_BUDGET_COLUMNS, [_budget_row(row) for row in budgets]))
+        blocks.append(_markdown_list(f"{row['name']}: {budget_sentence(row)}" for row in budgets))
     return "\n\n".join(blocks)
+
+
+def _markdown_grid(columns: Sequence[Column], body: Sequence[Sequence[str]]) -> str:
+    sides = ["---" if column.is_name or column.is_left else "---:" for column in columns]
+    table = [[column.title for column in columns], sides]
+    table += [[markdown_safe(text) for text in line] for line in body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def _markdown_list(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {markdown_safe(sentence)}" for sentence in sentences)
 
 
 def budgets_table(budgets: Sequence[Row], *, width: int = 80, colour: bool = False) -> str:
     """Where every budget stands, a line each, and a sentence on how it will end."""
-    columns = [
-        Column(title="budget", is_name=True),
-        Column(title="since", is_left=True),
-        Column(title="limit"),
-        Column(title="spent"),
-        Column(title="left"),
-        Column(title="a day"),
-        Column(title="forecast"),
-    ]
-    rows = [
-        [
-            row["name"],
-            row["start"][:10],
-            money(row["limit_usd"]),
-            money(row["spent_usd"]),
-            money(row["left_usd"]),
-            money(row["run_rate_usd_per_day"]),
-            money(row["forecast_usd"]),
-        ]
-        for row in budgets
-    ]
+    rows = [_budget_row(row) for row in budgets]
     styles = {(at, 4): "bad" for at, row in enumerate(budgets) if row["passed"]}
-    lines = grid(columns, rows, width, Paint(on=colour), styles)
+    lines = grid(_BUDGET_COLUMNS, rows, width, Paint(on=colour), styles)
     lines += ["", *(wrapped(f"{row['name']}: {budget_sentence(row)}", width) for row in budgets)]
     return "\n".join(lines)
+
+
+def _budget_row(row: Row) -> list[str]:
+    figures = ("limit_usd", "spent_usd", "left_usd", "run_rate_usd_per_day", "forecast_usd")
+    return [row["name"], row["start"][:10], *(money(row[name]) for name in figures)]
 
 
 def budget_sentence(row: Row) -> str:

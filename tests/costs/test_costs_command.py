@@ -136,6 +136,7 @@ def test_by_default_costs_are_those_of_this_month(
         (["-e", "Daily"], "there is no experiment 'Daily'; known: Default, Nightly, Tests"),
         (["--plot", "chart.pdf"], "cannot draw a .pdf; name a .png, .svg or .html file"),
         (["--budget", "none.yaml"], "none.yaml"),
+        (["--enforce"], "there is no budget to enforce; name --budget, too"),
     ],
 )
 def test_wrong_options_are_told_with_what_to_write(
@@ -213,6 +214,31 @@ def test_spending_is_set_against_budgets_and_enforced(
     assert passed["runs_out_on"] == f"{today:%Y-%m-%d}"
     code, out, _ = told(capsys, *asked, "--format", "markdown")
     assert f"- a day: passed on {today:%Y-%m-%d}, by " in out
+    assert f"| a day | {today:%Y-%m-%d} | \\$5.00 | \\$6.0" in out
+    code, out, err = told(capsys, *asked, "--format", "csv")
+    assert out.splitlines()[0].startswith("day,model_key,cost_basis,runs,")
+    assert f"a day: passed on {today:%Y-%m-%d}, by " in err
+
+
+def test_a_scope_that_no_run_has_is_told(
+    recording: Recorder, uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = datetime.now(UTC).strftime("%Y-%m-%dT00:00")
+    recording(a_sweep(at=at, tags={"team": "research"}))
+    path = tmp_path / "BUDGET.yaml"
+    path.write_text(
+        "budgets:\n"
+        "  - {name: a, period: day, limit_usd: 5, scope: {experiment: Test, model_key: haiku}}\n"
+        "  - {name: b, period: day, limit_usd: 5, scope: {tag: {team: sales}}}\n"
+        "  - {name: c, period: day, limit_usd: 5, scope: {tag: {team: research}}}\n"
+    )
+    code, _, err = told(capsys, "costs", "--budget", str(path), "--tracking-uri", uri)
+    assert code == 0
+    assert err.splitlines() == [
+        "warning: budget 'a': no recorded run of its time has the experiment 'Test'; "
+        "did you mean 'Tests'?",
+        "warning: budget 'b': no recorded run of its time has the tag 'sales'",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -302,6 +328,14 @@ def test_wrong_searches_are_told_with_what_to_write(
     code, out, err = told(capsys, "runs", "--tracking-uri", march, *arguments)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_a_column_that_no_run_has_is_told(march: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = told(capsys, "runs", "--sort", "-metrics.cost_uds", "--tracking-uri", march)
+    assert code == 0
+    assert err == (
+        "note: no run that is shown has metrics.cost_uds; did you mean metrics.cost_usd?\n"
+    )
 
 
 def test_hostile_texts_do_nothing_in_a_table_of_runs(

@@ -314,6 +314,14 @@ def test_only_the_time_and_the_experiments_asked_for_are_counted(
     assert caught.value.problems[0].fix == "known: Default, Other, Tests"
 
 
+@pytest.mark.parametrize("day", ["yesterday", "2026-02-30"])
+def test_what_is_no_day_is_the_users_mistake(uri: str, day: str) -> None:
+    for bound in ("since", "until"):
+        with pytest.raises(InvalidInput) as caught:
+            load_costs(**{bound: day}, tracking_uri=uri)
+        assert caught.value.problems[0].message == f"{day!r} is not a day"
+
+
 def test_nothing_spent_gives_the_same_columns_without_rows(uri: str) -> None:
     for spend in (spend_of(uri), no_spend()):
         assert tuple(spend.columns) == SPEND_COLUMNS

@@ -17,6 +17,8 @@ import pytest
 from mlflow import MlflowClient
 from sweep_place import Place, questions_text
 
+from finrag_eval import load_trials
+
 PARAMS = """model_key model_id temperature max_tokens cost_per_1k_input cost_per_1k_output
 system_prompt_version query_template_version include_kpi include_rag query_length
 query_preview""".split()
@@ -175,3 +177,28 @@ def test_results_go_to_stdout_and_talk_to_stderr(place: Place) -> None:
     quiet = place.run("run", "small.yaml", "--no-tracking", "--quiet", "--format", "json")
     assert quiet.err == ""
     assert quiet.json["status"] == "completed"
+
+
+def test_loaded_trials_have_their_documented_types_whatever_is_missing(place: Place) -> None:
+    place.sweep(models=["rehearsal_kpi"], prompts=[{"system": "v1", "query": "v1"}])
+    assert place.run("run", "small.yaml", "--quiet", "--no-tracking").code == 0
+    whole = load_trials("latest", output_dir=place.results)
+    (file,) = place.results.glob("*/trials.parquet")
+    table = pd.read_parquet(file)
+    missing = table.assign(
+        input_tokens=pd.array([None, *table["input_tokens"][1:]], dtype="Int64"),
+        answer=[None] * len(table),
+    )
+    missing.to_parquet(file)
+    holed = load_trials("latest", output_dir=place.results)
+    for trials in (whole, holed):
+        for name in ("cost_usd", "input_tokens", "retries", "score.numeric", "cost_per_1k_input"):
+            assert trials[name].dtype == "float64", name
+        for name in ("repeat", "max_tokens", "query_length"):
+            assert trials[name].dtype == "int64", name
+        for name in ("started_at", "ended_at"):
+            assert str(trials[name].dt.tz) == "UTC", name
+        assert trials["include_kpi"].dtype == "bool"
+        assert pd.api.types.is_string_dtype(trials["finrag_eval.cell"].dtype)
+    assert math.isnan(holed["input_tokens"].iloc[0])
+    assert math.fsum(whole["cost_usd"]) == pytest.approx(math.fsum(table["cost_usd"]))
