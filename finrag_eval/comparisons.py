@@ -147,6 +147,7 @@ def compare_within(
             if candidate
             else [cell for cell in side.cells.values() if cell is not before]
         )
+        side.check(conditions)
         wanted = [*side.job.spec.gate, *conditions]
         metrics = _metrics([before, *others], wanted)
         found = compare_cells(before, others, metrics, margins=side.job.spec.margins)
@@ -202,6 +203,7 @@ def compare_sweeps(
                 if one.matters
             )
         pairs = _pairs_of(before, after, baseline, candidate)
+        after.check(conditions)
         wanted = [*after.job.spec.gate, *conditions]
         cells = [cell for _, cell in pairs]
         found = compare_pairs(
@@ -262,6 +264,22 @@ class _Side:
                 )
             ]
         )
+
+    def check(self, conditions: Sequence[GateSpec]) -> None:
+        """Raises InvalidInput for conditions on metrics that no trial of the sweep could have."""
+        known = [name for cell in self.cells.values() for name in cell.values]
+        known += [f"score.{one.name}" for one in self.job.spec.scorers]
+        unknown = [one.metric for one in conditions if self.cells and one.metric not in known]
+        if unknown:
+            raise InvalidInput(
+                Problem(
+                    file="command line",
+                    key="--fail-on",
+                    message=f"the sweep has no metric {name!r}",
+                    fix=did_you_mean(name, list(dict.fromkeys(known))),
+                )
+                for name in unknown
+            )
 
     def only(self, option: str, why: str) -> str:
         raise InvalidInput(

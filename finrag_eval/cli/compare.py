@@ -35,8 +35,11 @@ def compare(
         ),
     ] = None,
     candidate_sweep: Annotated[
-        str, typer.Option("--candidate-sweep", metavar="SWEEP_ID", help="The newer sweep.")
-    ] = "latest",
+        str | None,
+        typer.Option(
+            "--candidate-sweep", metavar="SWEEP_ID", help="The newer sweep. Default: latest."
+        ),
+    ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,12 +75,13 @@ def compare(
     from finrag_eval.report.compare_markdown import compare_markdown
     from finrag_eval.report.compare_text import compare_text
 
+    _check(sweep, baseline_sweep, candidate_sweep)
     conditions = [parse_condition(text) for text in fail_on or ()]
     if baseline_sweep is not None:
         report = compare_sweeps(
             output_dir,
             baseline_sweep,
-            candidate_sweep,
+            candidate_sweep or "latest",
             baseline=baseline,
             candidate=candidate,
             conditions=conditions,
@@ -101,3 +105,19 @@ def compare(
         junit.write_text(junit_xml({"name": "compare", **report.as_json()}), encoding="utf-8")
     write_page(compare_markdown(report.as_json()), markdown)
     return 4 if any(not gate.passed for gate in report.gates) else 0
+
+
+def _check(sweep: str | None, baseline_sweep: str | None, candidate_sweep: str | None) -> None:
+    """Raises InvalidInput where the options ask for both kinds of comparison, or half of one."""
+    from finrag_eval.errors import InvalidInput, Problem
+
+    if sweep is not None and (baseline_sweep or candidate_sweep):
+        message = "compares within a sweep, and the other options between two"
+        fix = "leave it out, or give --baseline and --candidate"
+        raise InvalidInput([Problem(file="command line", key="--sweep", message=message, fix=fix)])
+    if candidate_sweep is not None and baseline_sweep is None:
+        message = "there is no baseline to compare it with"
+        fix = "add --baseline-sweep SWEEP_ID, or latest-passed"
+        raise InvalidInput(
+            [Problem(file="command line", key="--candidate-sweep", message=message, fix=fix)]
+        )

@@ -138,6 +138,26 @@ def test_a_sweep_that_was_stopped_passes_no_gate(
     assert {gate["reason"] for gate in report["gates"]} == {"no trial of reader.v2-v1 ran"}
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fail-on", "score.numerc < -0.1"], "the sweep has no metric 'score.numerc'"),
+        (["--candidate-sweep", "latest"], "there is no baseline to compare it with"),
+        (
+            ["--sweep", "latest", "--baseline-sweep", "latest"],
+            "compares within a sweep, and the other options between two",
+        ),
+    ],
+)
+def test_compare_refuses_what_it_cannot_do(
+    here: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    gateless = ["--set", "gate={}", "--limit", "2", "--no-tracking", "--quiet"]
+    run(capsys, "run", "ab.yaml", *gateless, code=0)
+    (told,) = run(capsys, "compare", *options, code=2)["errors"]
+    assert told["message"] == message
+
+
 OWN_SCORER = "def judge(query, result):\n    return len(result['answer']) > {least}\n"
 
 
