@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """A progress bar on a terminal, plain lines elsewhere, nothing at all when quiet."""
+    """A progress bar on a terminal, plain lines elsewhere, nothing at all when quiet.
+
+    The bar's second line says what failed, what is under way and what was spent: beside the bar
+    it would not fit 80 columns.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._live = not quiet and sys.stderr.isatty()
         self._bar: Any = None
+        self._state: Any = None
 
     def notice(self, line: str) -> None:
         """Say one line without tearing the bar."""
@@ -49,19 +54,29 @@ class Watch:
                 total=total,
                 initial=done,
                 desc=what,
-                unit=unit,
+                unit=f" {unit}s",
                 dynamic_ncols=True,
                 file=sys.stderr,
                 smoothing=0.1,
                 bar_format="{desc} {percentage:3.0f}% {bar:12} {n_fmt}/{total_fmt} "
-                "{rate_noinv_fmt} ETA {remaining}{postfix}",
+                "{rate_noinv_fmt} ETA {remaining}",
             )
 
     def progress(self, now: Progress) -> None:
         """Show where the sweep is."""
         if self._bar is None:
             return
-        self._bar.set_postfix_str(now.line(), refresh=False)
+        if self._state is None:
+            from tqdm import tqdm
+
+            self._state = tqdm(
+                position=1,
+                leave=False,
+                bar_format="  {desc}",
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+        self._state.set_description_str(now.line(), refresh=True)
         self._bar.update(now.done - self._bar.n)
 
     def advance(self, done: int) -> None:
@@ -71,6 +86,9 @@ class Watch:
 
     def close(self) -> None:
         """Leave the last state of the bar on the screen."""
+        if self._state is not None:
+            self._state.close()
+            self._state = None
         if self._bar is not None:
             self._bar.close()
             self._bar = None
