@@ -40,7 +40,7 @@ def models(
     ] = False,
     output: options.Output = options.Format.table,
 ) -> int:
-    """The model keys of ml_config.yaml with their prices in USD per 1,000 tokens."""
+    """The models of ml_config.yaml with their prices. In USD per 1,000 tokens."""
     from finrag_eval.cli.display import width
     from finrag_eval.report.listings import models_table, prices_table
 

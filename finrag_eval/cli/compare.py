@@ -64,7 +64,9 @@ def compare(
     ] = None,
     output: options.Output = options.Format.table,
 ) -> int:
-    """Candidate against baseline, paired by query, with intervals and verdicts.
+    """Compare a candidate with a baseline, question by question.
+
+    Says how large each difference is, how sure that is, and what follows.
 
     Exit code 4 where a gate of the sweep or a --fail-on condition is not met.
     """

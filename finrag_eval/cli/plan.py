@@ -58,7 +58,9 @@ def plan(
     ] = False,
     output: options.Output = options.Format.table,
 ) -> int:
-    """The matrix, what it will cost and take with a range, and what it can find; sends nothing.
+    """Say what a sweep will cost and take, with a range. Sends nothing.
+
+    Shows the matrix, too, and what differences its questions can find.
 
     Retrieval and prompts are real. Costs are fitted on this output folder's recorded trials, where
     there are any.

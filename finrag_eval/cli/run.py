@@ -128,7 +128,7 @@ def resume(
     output: options.Output = options.Format.table,
     quiet: options.Quiet = False,
 ) -> int:
-    """Finish a stopped sweep by the spec that it recorded; nothing is paid for twice."""
+    """Finish a stopped sweep; nothing is paid for twice. It goes by the spec that it recorded."""
     from decimal import Decimal
 
     from finrag_eval.cli.display import Watch, show_result

@@ -109,7 +109,7 @@ def runs(
         RunsFormat.table
     ),
 ) -> int:
-    """Search the recorded trials of all sweeps, or of one, and single queries.
+    """Search the recorded trials and queries of all sweeps, or of one.
 
     Views: slow (above 30 s), dear (above $0.01), poor-retrieval (fewer than 3 passages), no-kpi
     (no figure found) and failed. A view, --where and --sweep hold together.

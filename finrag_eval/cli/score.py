@@ -31,7 +31,7 @@ def score(
     output: options.Output = options.Format.table,
     quiet: options.Quiet = False,
 ) -> int:
-    """Score a sweep's recorded answers again; writes to the same child runs and the summary.
+    """Score a sweep's recorded answers again. Writes to the same child runs and the summary.
 
     No answer is paid for twice. Judges are asked for verdicts that are not there yet, within the
     sweep's budget.

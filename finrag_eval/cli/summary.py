@@ -25,7 +25,7 @@ def summary(
     ] = None,
     output: options.Output = options.Format.table,
 ) -> int:
-    """Make a sweep's summary and files again from its ledger, and print the summary."""
+    """Make a sweep's summary and files again from its ledger. Prints the summary."""
     from finrag_eval.again import summary_again
     from finrag_eval.cli.display import show_result
 

@@ -18,7 +18,7 @@ _DAY_SECONDS = 86_400
 
 def register(app: typer.Typer) -> None:
     verbs = typer.Typer(
-        help="The sweeps of the output folder: id, name, status, trials done, USD, age.",
+        help="The sweeps of the output folder. With id, name, status, trials done, USD and age.",
         invoke_without_command=True,
         rich_markup_mode=None,
     )

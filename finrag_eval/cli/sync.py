@@ -21,7 +21,7 @@ def sync(
     output: options.Output = options.Format.table,
     quiet: options.Quiet = False,
 ) -> int:
-    """Bring the tracking store level with a sweep's ledger; run it as often as you like.
+    """Bring the tracking store level with a sweep's ledger. Run it as often as you like.
 
     Exactly one finished child run a trial, whatever the store missed while it was away.
     """

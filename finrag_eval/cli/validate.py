@@ -29,7 +29,10 @@ def validate(
     ] = False,
     output: options.Output = options.Format.table,
 ) -> int:
-    """List every problem of spec, config, prompts and query set at once; send nothing."""
+    """List every problem of a sweep at once. Sends nothing.
+
+    Reads the spec, the model config, the prompts and the query set.
+    """
     from finrag_eval.errors import InvalidInput
     from finrag_eval.ground import scorer_problems
     from finrag_eval.job import known_prompts
