@@ -14,6 +14,7 @@ from finrag_eval.domain import Cell, SweepStatus, Trial
 from finrag_eval.ending import Ending
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.execute.gate import Gate
+from finrag_eval.execute.gates import Gates
 from finrag_eval.job import SweepJob, job_of_ledger, judge_keys, with_judges_of
 from finrag_eval.judging import judge_answers, judges_of
 from finrag_eval.progress import Watch
@@ -98,20 +99,20 @@ def _with_judges(job: SweepJob, config: Path | None) -> SweepJob:
 
 def _judge(job: SweepJob, ledger: Ledger, ending: Ending, watch: Watch) -> Ending:
     """Ask the job's judges for the verdicts that are missing; the ending, with what stopped it."""
-    gates: list[Gate] = []
+    gates = Gates()
 
     def stop() -> None:
-        if gates:
-            gates[-1].stop("interrupted")
+        watch.notice("stopping: no new calls; waiting for those in flight (once more: at once)")
+        gates.stop()
 
     def opened(trials: Sequence[Trial], cells: Sequence[Cell]) -> Gate:
         return Gate(trials, cells, **gate_settings(job, ledger, job.spec.budget, watch))
 
     try:
-        with stops_on_signals(stop, watch.notice) as stopping:
+        with stops_on_signals(stop) as stopping:
             for step in judge_answers(job, ledger, opened):
                 if isinstance(step, Gate):
-                    gates.append(step)
+                    gates.add(step)
                     watch.start("judging", total=job.plan.trial_count, done=0)
                 else:
                     watch.advance(step)
@@ -119,7 +120,7 @@ def _judge(job: SweepJob, ledger: Ledger, ending: Ending, watch: Watch) -> Endin
         raise KeyboardInterrupt from None
     finally:
         watch.close()
-    reason = gates[-1].reason if gates else "done"
+    reason = gates.reason or "done"
     if stopping.exit_code is None and reason == "done":
         return ending
     watch.notice("not every answer was judged; the same command goes on with the rest")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from finrag_eval.domain import SweepStatus
 from finrag_eval.errors import LedgerUnwritable
-from finrag_eval.execute.gate import Gate
+from finrag_eval.execute.gates import Gates
 from finrag_eval.stopping import Stopping
 
 
@@ -26,7 +26,7 @@ class Ending:
 
 
 def ending_of(
-    gate: Gate | None,
+    gates: Gates,
     ledger_failure: LedgerUnwritable | None,
     stopping: Stopping,
     *,
@@ -34,17 +34,17 @@ def ending_of(
 ) -> Ending:
     """The end of a session: interrupted, failed, out of budget, partial or completed.
 
-    ``gate`` is the last one that was open, ``failed`` the number of trials without an answer.
+    ``failed`` is the number of trials without an answer.
 
     Raises what made the ledger unwritable: then nothing more can be said for sure.
     """
     if ledger_failure is not None:
         raise ledger_failure
-    if gate is None or stopping.exit_code is not None:
-        return Ending(status="interrupted", exit_code=stopping.exit_code or 130)
-    stopped = dict(gate.stopped_models)
-    match gate.reason:
-        case "interrupted" | "credentials":
+    if stopping.exit_code is not None:
+        return Ending(status="interrupted", exit_code=stopping.exit_code)
+    stopped = gates.stopped_models
+    match gates.reason:
+        case None | "interrupted" | "credentials":
             return Ending(status="interrupted", exit_code=130, stopped_models=stopped)
         case "max_failed":
             return Ending(status="failed", exit_code=5, stopped_models=stopped)

@@ -67,6 +67,17 @@ class SweepInUse(FinragEvalError):
         )
 
 
+class StoppedAtOnce(FinragEvalError):
+    """A second signal came before all of a sweep was written down."""
+
+    def __init__(self, sweep_id: str, exit_code: int) -> None:
+        self.sweep_id, self.exit_code = sweep_id, exit_code
+        super().__init__(
+            f"stopped at once; every answer is in the ledger, and `finrag-eval resume {sweep_id}` "
+            "writes down the rest"
+        )
+
+
 class LedgerUnwritable(FinragEvalError):
     """The ledger could not be written: the sweep stops, and what is on disk is whole."""
 

@@ -121,7 +121,7 @@ def job_of_ledger(
     Raises LedgerUnreadable where the sweep died before its plan was on disk.
     """
     resolved, query_set = reader.spec(), reader.query_set()
-    run = next((one for one in reversed(reader.sessions()) if one.kind == "run"), None)
+    run = next((one for one in reversed(reader.sessions()) if one.plan is not None), None)
     if resolved is None or query_set is None or run is None:
         raise LedgerUnreadable(
             reader.sweep_id, "it ended before its plan was on disk; run the sweep file again"

@@ -52,7 +52,8 @@ def judges_of(job: SweepJob) -> tuple[JudgeScorer, ...]:
 def judge_answers(job: SweepJob, ledger: Ledger, open_gate: _OpenGate) -> Iterator[Gate | int]:
     """Judge every answer that has no verdict yet of this model and rubric, judge by judge.
 
-    Yields each judge's gate when it opens, and after every verdict how many it has given.
+    Yields each judge's gate when it opens, and after every verdict how many it has given. Out of
+    money, the next judge may be cheaper; whatever else stops one judge stops all.
     """
     for judge in judges_of(job):
         waiting = _waiting(judge, ledger)
@@ -70,6 +71,8 @@ def judge_answers(job: SweepJob, ledger: Ledger, open_gate: _OpenGate) -> Iterat
             _write(ledger, waiting[outcome.trial.key].outcome_id, outcome)
             yield done
         ledger.flush()
+        if gate.reason not in ("done", "budget"):
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 from finrag_eval.batching import batch_outcomes, is_by_batch
 from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
+from finrag_eval.errors import StoppedAtOnce
 from finrag_eval.execute.batch import BatchGate
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
+from finrag_eval.execute.gates import Gates
 from finrag_eval.job import SweepJob, target_builder
 from finrag_eval.judging import judge_answers
 from finrag_eval.progress import Progress, Watch, shown_live
@@ -36,7 +38,7 @@ from finrag_eval.record.store_uri import mask_uri
 from finrag_eval.results import write_spec
 from finrag_eval.reuse import reusable_outcomes
 from finrag_eval.scoring import Scoring
-from finrag_eval.stopping import StopAtOnce, stops_on_signals
+from finrag_eval.stopping import StopAtOnce, Stopping, stops_on_signals
 
 if TYPE_CHECKING:
     from finrag_eval.costs.caps import Cap
@@ -81,7 +83,8 @@ class Session:
         self._scoring = Scoring(job, ledger)
         self._budget = self._lowered_budget(caps)
         self._recorder: RecorderHandle | None = None
-        self._gate: Gate | None = None
+        self._gates = Gates()
+        self._is_answered = False
 
     def _lowered_budget(self, caps: Sequence[Cap]) -> BudgetSpec:
         """The spec's budget, and no more than the periods of a budget file leave."""
@@ -114,12 +117,13 @@ class Session:
         imports.daemon = True
         imports.start()
         try:
-            with stops_on_signals(self._stop, self._watch.notice) as stopping:
+            with stops_on_signals(self._stop) as stopping:
                 self._answer(planned)
+                self._is_answered = True
                 ending = ending_of(
-                    self._gate, self._ledger.failure, stopping, failed=self._failed()
+                    self._gates, self._ledger.failure, stopping, failed=self._failed()
                 )
-                return self._wrapped_up(ending)
+                return self._wrapped_up(ending, stopping)
         finally:
             imports.cancel()
             if self._recorder is not None:
@@ -137,7 +141,7 @@ class Session:
         if self._ledger.failure is None:
             self._ledger.flush()
 
-    def _wrapped_up(self, ending: Ending) -> SweepResult:
+    def _wrapped_up(self, ending: Ending, stopping: Stopping) -> SweepResult:
         """Write every file and bring the store level; a second signal leaves that for later."""
         from finrag_eval.wrap_up import wrap_up
 
@@ -146,7 +150,7 @@ class Session:
                 self._job, self._folder, ending, recorder=self._recorder, watch=self._watch
             )
         except StopAtOnce:
-            raise KeyboardInterrupt from None
+            raise StoppedAtOnce(self._folder.name, stopping.exit_code or 130) from None
         # Last of all: a sweep that dies before this is gone on with, and pays for nothing.
         self._ledger.end_session(ending.status, exit_code, ended_at=ending.ended_at)
         return SweepResult(summary=summary, exit_code=exit_code, folder=self._folder)
@@ -154,7 +158,8 @@ class Session:
     def _answer_all(self, planned: int) -> None:
         self._scoring.catch_up()
         done = self._take_over(self._done_before())
-        self._gate = gate = self._open_gate(done)
+        gate = self._open_gate(done)
+        self._gates.add(gate)
         on_disk: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
         self._watch.start(self._job.spec.name, total=planned, done=len(done))
         finished = len(done)
@@ -226,11 +231,11 @@ class Session:
 
     def _judge_all(self) -> None:
         """Have judges look at what was answered, where there are judges and nothing stopped."""
-        if not self._job.judges or self._gate is None or self._gate.reason != "done":
+        if not self._job.judges or self._gates.is_stopped or self._gates.reason != "done":
             return
         for step in judge_answers(self._job, self._ledger, self._open_judges_gate):
             if isinstance(step, Gate):
-                self._gate = step
+                self._gates.add(step)
                 self._watch.start("judging", total=self._job.plan.trial_count, done=0)
             else:
                 self._watch.advance(step)
@@ -259,8 +264,17 @@ class Session:
             return reader.counts().failed
 
     def _stop(self) -> None:
-        if self._gate is not None:
-            self._gate.stop("interrupted")
+        if self._is_answered:
+            self._watch.notice(
+                "everything is answered and in the ledger; writing it down "
+                "(once more leaves that to `finrag-eval resume`)"
+            )
+            return
+        self._watch.notice(
+            f"stopping: no new calls; waiting up to {self._job.spec.execution.grace_s:g} s "
+            "for those in flight (once more stops at once)"
+        )
+        self._gates.stop()
 
     def _progress(self, gate: Gate, finished: int, planned: int) -> Progress:
         return Progress(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: once stops cleanly, twice at once.
+"""Ctrl-C, SIGTERM and SIGHUP: once stops cleanly, twice at once.
 
 Enters: signals. Leaves: a stopped gate and the exit code to end with. Works in the main thread
 alone, as Python's signals do; elsewhere it changes nothing.
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+#: By signal: Ctrl-C, a polite end, and a terminal that went away (unless under ``nohup``).
+_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
 class StopAtOnce(BaseException):
@@ -30,7 +31,7 @@ class Stopping:
 
 
 @contextmanager
-def stops_on_signals(stop: Callable[[], None], say: Callable[[str], None]) -> Iterator[Stopping]:
+def stops_on_signals(stop: Callable[[], None]) -> Iterator[Stopping]:
     """While inside: the first signal calls ``stop``, the second one raises ``StopAtOnce``."""
     state = Stopping()
     if threading.current_thread() is not threading.main_thread():
@@ -40,13 +41,16 @@ def stops_on_signals(stop: Callable[[], None], say: Callable[[str], None]) -> It
     def take(number: int, frame: FrameType | None) -> None:
         if state.exit_code is None:
             state.exit_code = _EXIT_CODES[signal.Signals(number)]
-            say("stopping: no new calls; waiting for those in flight (once more stops at once)")
             stop()
         else:
             state.is_urgent = True
             raise StopAtOnce
 
-    before: dict[int, Any] = {number: signal.signal(number, take) for number in _EXIT_CODES}
+    before: dict[int, Any] = {
+        number: signal.signal(number, take)
+        for number in _EXIT_CODES
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield state
     finally:

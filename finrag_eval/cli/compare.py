@@ -70,7 +70,7 @@ def compare(
 
     Exit code 4 where a gate of the sweep or a --fail-on condition is not met.
     """
-    from finrag_eval.cli.display import has_colour, width, write_page
+    from finrag_eval.cli.display import has_colour, print_result, width, write_page
     from finrag_eval.compare.fail_on import parse_condition
     from finrag_eval.compare.junit import junit_xml
     from finrag_eval.comparisons import compare_sweeps, compare_within
@@ -100,9 +100,9 @@ def compare(
             show=show,
         )
     if output is options.Format.json:
-        typer.echo(json.dumps(report.as_json(), indent=2))
+        print_result(json.dumps(report.as_json(), indent=2))
     else:
-        typer.echo(compare_text(report.as_json(), width=width(), colour=has_colour()))
+        print_result(compare_text(report.as_json(), width=width(), colour=has_colour()))
     if junit is not None:
         junit.write_text(junit_xml({"name": "compare", **report.as_json()}), encoding="utf-8")
     write_page(compare_markdown(report.as_json()), markdown)

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,11 @@ class Watch:
         from finrag_eval.report.terminal import terminal_safe
 
         text = terminal_safe(line)
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            typer.echo(text, err=True)
+        with _unheard():
+            if self._bar is not None:
+                self._bar.write(text, file=sys.stderr)
+            else:
+                typer.echo(text, err=True)
 
     def start(self, what: str, *, total: int, done: int, unit: str = "trial") -> None:
         """Begin a bar of ``total`` steps of which ``done`` need not be done again."""
@@ -66,6 +68,26 @@ class Watch:
         """Show where the sweep is."""
         if self._bar is None:
             return
+        with _unheard():
+            self._show_state(now.line())
+            self._bar.update(now.done - self._bar.n)
+
+    def advance(self, done: int) -> None:
+        """Show how many steps are done."""
+        if self._bar is not None:
+            with _unheard():
+                self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        for shown in (self._state, self._bar):
+            if shown is not None:
+                with _unheard():
+                    shown.close()
+        self._state = self._bar = None
+
+    def _show_state(self, line: str) -> None:
+        """Write the line under the bar."""
         if self._state is None:
             from tqdm import tqdm
 
@@ -76,22 +98,20 @@ class Watch:
                 dynamic_ncols=True,
                 file=sys.stderr,
             )
-        self._state.set_description_str(now.line(), refresh=True)
-        self._bar.update(now.done - self._bar.n)
+        self._state.set_description_str(line, refresh=True)
 
-    def advance(self, done: int) -> None:
-        """Show how many steps are done."""
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
 
-    def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
-        if self._state is not None:
-            self._state.close()
-            self._state = None
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+def _unheard() -> suppress:
+    """Talk that nobody hears: a terminal or a reader that went away stops no sweep."""
+    return suppress(OSError)
+
+
+def print_result(text: str) -> None:
+    """Print to stdout; where its reader is gone, the exit code still tells how it went."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_result(
@@ -104,11 +124,11 @@ def show_result(
     """Print a sweep's summary and write what CI asked for; returns its exit code."""
     summary = result.summary
     if output is Format.json:
-        typer.echo(json.dumps(summary, indent=2, allow_nan=False))
+        print_result(json.dumps(summary, indent=2, allow_nan=False))
     else:
         from finrag_eval.report.terminal import run_report
 
-        typer.echo(run_report(summary, folder=result.folder, width=width(), colour=has_colour()))
+        print_result(run_report(summary, folder=result.folder, width=width(), colour=has_colour()))
     write_for_ci(summary, junit=junit, markdown=markdown)
     return result.exit_code
 

@@ -83,8 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # so typer says that nobody reads the output any more
         return 0
     except typer.TyperException as error:
         return _wrong_usage(error, as_json=_wants_json(given))

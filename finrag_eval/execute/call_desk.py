@@ -148,12 +148,7 @@ class CallDesk:
                 done.held.attempts.discard(attempt)
             now = self._clock()
             is_bounded = self._budget.settle(done.reservation, settlement.billed_usd)
-            self._reservations.settle(
-                attempt,
-                billed_usd=settlement.billed_usd,
-                state=settlement.state,
-                error_type=settlement.error_type,
-            )
+            self._write_down(attempt, settlement)
             limits = self.limits_of(done.call.model_key)
             limits.settle(
                 done.permit,
@@ -279,6 +274,18 @@ class CallDesk:
             held.is_ahead = False
             limits.ahead -= 1
         return limits.send(self._clock(), size.prompt_bytes, size.max_tokens)
+
+    def _write_down(self, attempt: int, settlement: Settlement) -> None:
+        """Settle on disk; where that cannot be, the next session counts the call's worst case."""
+        try:
+            self._reservations.settle(
+                attempt,
+                billed_usd=settlement.billed_usd,
+                state=settlement.state,
+                error_type=settlement.error_type,
+            )
+        except FinragEvalError as error:
+            self._stops.fail(str(error), error)
 
     def _note_credentials(self, done: _Attempt, settlement: Settlement, now: float) -> None:
         provider = self._provider(done.call.model_key)

@@ -43,6 +43,7 @@ from finrag_eval.errors import LedgerUnwritable, ModelFault
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
+from finrag_eval.execute.gates import Gates
 
 
 @pytest.fixture(autouse=True)
@@ -423,6 +424,30 @@ def test_a_stop_awaits_what_is_in_flight_and_sends_nothing_more() -> None:
     assert gate.reason == "interrupted"
 
 
+def test_a_stop_holds_for_gates_still_to_come() -> None:
+    client = ToldClient(answers)
+    execution = ExecutionSpec(concurrency=2)
+    gates = Gates()
+    assert gates.reason is None
+    gates.stop()
+    gate, target = sweep_of(client, count=5, execution=execution)
+    gates.add(gate)
+    assert list(fan_out(gate, lambda: target, execution)) == []
+    assert (gates.reason, client.calls) == ("interrupted", 0)
+
+
+def test_the_end_of_all_gates_is_that_of_the_first_one_that_was_cut_short() -> None:
+    gates = Gates()
+    execution = ExecutionSpec(concurrency=2)
+    for reason in ("done", "budget", "done"):
+        gate, _ = sweep_of(ToldClient(answers), count=1, execution=execution)
+        gates.add(gate)
+        gate.stop(reason)
+        gate.stop_model(reason, "it is denied")
+    assert gates.reason == "budget"
+    assert set(gates.stopped_models) == {"done", "budget"}
+
+
 def test_answers_not_taken_yet_hold_their_places() -> None:
     client = ToldClient(answers)
     execution = ExecutionSpec(concurrency=4)
@@ -471,6 +496,19 @@ def test_a_ledger_that_cannot_be_written_ends_the_sweep_with_its_own_error() -> 
     with pytest.raises(LedgerUnwritable):
         list(fan_out(gate, lambda: target, execution))
     assert client.calls == 0
+
+
+def test_a_ledger_that_fails_while_calls_are_in_flight_fails_once() -> None:
+    class FillsUp(MemoryLedger):
+        def settle(self, attempt: int, **row: object) -> None:  # type: ignore[override]
+            raise LedgerUnwritable("ledger.sqlite", "disk full")
+
+    client = ToldClient(answers)
+    execution = ExecutionSpec(concurrency=4)
+    gate, target = sweep_of(client, count=20, execution=execution, ledger=FillsUp())
+    with pytest.raises(LedgerUnwritable):
+        list(fan_out(gate, lambda: target, execution))
+    assert client.calls <= 4
 
 
 def test_trials_are_drawn_as_they_are_needed() -> None:

@@ -257,6 +257,15 @@ def test_the_plan_comes_back_as_the_same_words(tmp_path: Path) -> None:
         assert (reader.sweep_id, reader.name) == ("sweep-1", "nightly")
 
 
+def test_the_spec_is_the_one_that_the_plan_is_of(tmp_path: Path) -> None:
+    with a_ledger(tmp_path) as ledger:
+        ledger.begin_session({"name": "planned"}, {})
+        ledger.store_plan(cells=[a_cell()], query_set=a_query_set([]), trials=[])
+        ledger.begin_session({"name": "died before its plan"}, {})
+    with LedgerReader.open(ledger.folder) as reader:
+        assert reader.spec() == {"name": "planned"}
+
+
 def test_a_ledger_without_a_plan_has_none(tmp_path: Path) -> None:
     with a_ledger(tmp_path) as ledger, LedgerReader.open(ledger.folder) as reader:
         assert reader.spec() is None

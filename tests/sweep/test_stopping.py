@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -55,7 +56,7 @@ def test_one_signal_waits_for_calls_in_flight_and_closes_every_run(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "waiting for those in flight" in err
+    assert "waiting up to 60 s for those in flight" in err
     summary = json.loads(out)
     assert summary["status"] == "interrupted"
     assert summary["totals"]["trials_succeeded"] == answered(bedrock) < 60
@@ -72,6 +73,44 @@ def test_one_signal_waits_for_calls_in_flight_and_closes_every_run(
     runs = runs_in(slow.store_uri, summary["sweep_id"])
     assert Counter(run["kind"] for run in runs) == {"sweep": 1, "trial": 60}
     assert {run["status"] for run in runs} == {"FINISHED"}
+
+
+JUDGES = [
+    {"name": name, "kind": "judge", "model": "loop", "rubric": rubric}
+    for name, rubric in (("first", "v1"), ("second", "v2"))
+]
+
+
+def test_a_signal_while_one_judge_is_asked_keeps_the_next_one_from_being_asked(
+    slow: Place, bedrock: LoopbackBedrock
+) -> None:
+    bedrock.programme(answers=[{"match": '"reason"', "answer": "{}", "bare": True}])
+    slow.write("questions.jsonl", questions_text(5))
+    slow.sweep(models=["loop"], retrieval={"include_rag": False}, scorers=JUDGES)
+    process = slow.start("run", "small.yaml", "--no-tracking", "--format", "json")
+    wait_for(lambda: answered(bedrock) >= 10, process)
+    bedrock.change(latency_s=0.5)
+    wait_for(lambda: len(bedrock.ledger()) >= 12, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert json.loads(out)["status"] == "interrupted"
+    assert len(bedrock.ledger()) < 20, "ten answers, and not all verdicts of the first judge"
+
+
+def test_whoever_stops_reading_gets_the_exit_code_all_the_same(
+    slow: Place, bedrock: LoopbackBedrock
+) -> None:
+    bedrock.programme()
+    process = slow.start("run", "small.yaml", "--no-tracking", "--max-usd", "0.004")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 3, err
+    command = f"{sys.executable} -m finrag_eval sweeps <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=slow.folder, check=False).returncode == 0
 
 
 def test_a_second_signal_stops_at_once_and_tears_nothing(

@@ -99,9 +99,13 @@ class LedgerReader:
         return tuple(_session_info(*row) for row in rows)
 
     def spec(self) -> dict[str, Any] | None:
-        """The resolved spec of the newest ``run`` session; None before the first one."""
+        """The resolved spec that the plan of today is of; None before the first session.
+
+        A session that died before its plan was on disk counts only where no other has one.
+        """
         row = self._connection.execute(
-            "SELECT spec FROM sessions WHERE kind = 'run' ORDER BY session DESC LIMIT 1"
+            "SELECT spec FROM sessions WHERE kind = 'run' "
+            "ORDER BY plan IS NULL, session DESC LIMIT 1"
         ).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
