@@ -21,6 +21,7 @@ from finrag_eval.estimate.power import power_report
 from finrag_eval.estimate.prompt_sizes import PromptSizes, measure_prompts, measured_queries
 from finrag_eval.execute.limits import output_burndown
 from finrag_eval.job import SweepJob
+from finrag_eval.money import exact_sum
 from finrag_eval.plan import Plan, expand
 from finrag_eval.progress import Watch
 from finrag_eval.record.ledger import LedgerReader, recorded_answers
@@ -46,7 +47,8 @@ def plan_report(
     job = _at_prices(job, price_factors or {})
     sizes = prompt_sizes(job, every_query=every_query)
     history = read_history(output_dir)
-    todo = _todo(job, _recorded_keys(job, output_dir, unfinished))
+    recorded = _recorded_keys(job, output_dir, unfinished)
+    todo = _todo(job, recorded)
     spec = job.spec
     counted = _count(job, every_query=every_query, watch=watch) if exact_tokens else None
     found = estimate_plan(
@@ -57,6 +59,7 @@ def plan_report(
         spec.limits,
         spec.budget.max_usd,
         None if counted is None else counted.tokens,
+        _retrieval_usd(job, recorded),
     )
     return {
         "sweep": spec.name,
@@ -102,6 +105,22 @@ def prompt_sizes(job: SweepJob, *, every_query: bool = False) -> PromptSizes:
         cache_folder=job.cache_folder,
         every_query=every_query,
     )
+
+
+def _retrieval_usd(job: SweepJob, recorded: set[str]) -> tuple[Decimal, Decimal]:
+    """What gathering costs as expected and at worst, where it is billed: once for each question."""
+    if job.spec.target != BUILT_IN_TARGET:
+        return Decimal(0), Decimal(0)
+    from finrag_eval.synthesis_pipeline.supply_lines import SupplyLines
+
+    lines = SupplyLines(job.spec.retrieval, cache_folder=job.cache_folder)
+    left = {trial.query_id for trial in job.plan.without(recorded)}
+    asked = [
+        query.query
+        for query in job.plan.query_set.queries
+        if query.id in left and query.context is None
+    ]
+    return exact_sum(map(lines.likely_usd, asked)), exact_sum(map(lines.worst_usd, asked))
 
 
 def _count(job: SweepJob, *, every_query: bool, watch: Watch | None) -> Counted:
@@ -214,6 +233,7 @@ def _todo(job: SweepJob, recorded: set[str]) -> list[Todo]:
             recorded=a_cell - left[cell.name],
             judges=tuple(job.judges.values()),
             output_burndown=output_burndown(cell.model),
+            judge_burndowns={key: output_burndown(one) for key, one in job.judges.items()},
             repeats=job.spec.repeats,
         )
         for cell in job.plan.cells

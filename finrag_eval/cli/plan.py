@@ -49,6 +49,7 @@ def plan(
         float | None,
         typer.Option(
             "--fail-over",
+            min=0,
             metavar="USD",
             help="Exit with 3 where the 95th percentile of the cost is above USD.",
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from finrag_eval.domain import Cell, ExecutionSpec, ModelConfig, Prices, RateLimit
 from finrag_eval.estimate import priors
+from finrag_eval.estimate.duration import Load, duration
 from finrag_eval.estimate.history import History
 from finrag_eval.estimate.knowledge import RESAMPLES, Beliefs, Knowledge
 from finrag_eval.estimate.prompt_sizes import PromptSizes
@@ -53,6 +54,7 @@ class Todo:
     recorded: int
     judges: tuple[ModelConfig, ...] = ()
     output_burndown: float = 1.0
+    judge_burndowns: Mapping[str, float] = field(default_factory=dict)
     repeats: int = 1
 
 
@@ -98,6 +100,8 @@ class Estimate:
     seconds: float
     seconds_without_limits: float
     binds: str
+    retrieval_usd: Decimal
+    retrieval_worst_usd: Decimal
     max_usd: Decimal | None
     covered_expected: int | None
     covered_worst: int | None
@@ -108,6 +112,10 @@ class Estimate:
         return {
             "cells": [cell.as_json() for cell in self.cells],
             "usd": self.usd.as_json() | {"worst": float(self.worst_usd)},
+            "retrieval_usd": {
+                "expected": float(self.retrieval_usd),
+                "worst": float(self.retrieval_worst_usd),
+            },
             "seconds": self.seconds,
             "seconds_without_limits": self.seconds_without_limits,
             "binds": self.binds,
@@ -132,10 +140,12 @@ def estimate_plan(
     limits: Mapping[str, RateLimit],
     max_usd: Decimal | None,
     counted: Mapping[str, Floats] | None = None,
+    retrieval_usd: tuple[Decimal, Decimal] = (Decimal(0), Decimal(0)),
 ) -> Estimate:
     """The estimate of what is left to do.
 
-    ``counted`` are the true prompt tokens of every measured query, by cell, where they are known.
+    ``counted`` are the true prompt tokens of every measured query, by cell, where they are known;
+    ``retrieval_usd`` is what gathering the contexts costs as expected, and at worst.
     """
     random = np.random.default_rng(_SEED)
     beliefs = Beliefs(history, random)
@@ -143,16 +153,20 @@ def estimate_plan(
     draws = [_draw(one, sizes, beliefs, exact.get(one.cell.name), random) for one in todo]
     cells = tuple(drawn.estimate for drawn in draws)
     totals = np.sum([drawn.usd for drawn in draws], axis=0) if draws else np.zeros(RESAMPLES)
-    expected = math.fsum(cell.usd.expected for cell in cells)
-    seconds_free, seconds, binds = _time(todo, cells, execution, limits)
-    worst = exact_sum(cell.worst_usd for cell in cells)
+    gathering, gathering_worst = retrieval_usd
+    totals = totals + float(gathering)
+    expected = math.fsum([float(gathering), *(cell.usd.expected for cell in cells)])
+    takes = duration(_answers(todo, cells), _judging(todo, cells), execution, limits)
+    worst = exact_sum([gathering_worst, *(cell.worst_usd for cell in cells)])
     return Estimate(
         cells=cells,
         usd=_range(totals, expected),
         worst_usd=worst,
-        seconds=seconds,
-        seconds_without_limits=seconds_free,
-        binds=binds,
+        seconds=takes.limited,
+        seconds_without_limits=takes.free,
+        binds=takes.binds,
+        retrieval_usd=gathering,
+        retrieval_worst_usd=gathering_worst,
         max_usd=max_usd,
         covered_expected=_covered(cells, max_usd, expected),
         covered_worst=_covered(cells, max_usd, float(worst)),
@@ -281,8 +295,7 @@ def _judge_totals(
     """USD of the judges' calls: expected, and 2,000 totals with a fifth of spread."""
     mean = 0.0
     for judge in one.judges:
-        reads = priors.JUDGE_INPUT_TOKENS + output_tokens
-        writes = min(priors.JUDGE_OUTPUT_TOKENS, judge.max_tokens)
+        reads, writes = _judge_tokens(judge, output_tokens)
         a_call = reads * float(judge.prices.cost_per_1k_input) / 1000
         a_call += writes * float(judge.prices.cost_per_1k_output) / 1000
         mean += one.trials * a_call
@@ -304,32 +317,42 @@ def _worst(one: Todo, size_bytes: NDArray[np.int64]) -> Decimal:
     return own + exact_sum(worst_case_usd(judge, judge_bytes) * trials for judge in one.judges)
 
 
-def _time(
-    todo: Sequence[Todo],
-    cells: Sequence[CellEstimate],
-    execution: ExecutionSpec,
-    limits: Mapping[str, RateLimit],
-) -> tuple[float, float, str]:
-    """Seconds without limits, seconds with them, and what binds (METHODS)."""
-    free = math.fsum(cell.trials * cell.latency_seconds for cell in cells) / execution.concurrency
-    if any(cell.trials for cell in cells):
-        free = max(free, max(cell.latency_seconds for cell in cells if cell.trials))
-    slowest, binds = free, f"concurrency {execution.concurrency}"
-    for model_key, limit in limits.items():
-        own = [
-            (cell, one.output_burndown)
-            for cell, one in zip(cells, todo, strict=True)
-            if cell.model_key == model_key
-        ]
-        calls = sum(cell.trials for cell, _ in own)
-        tokens = math.fsum(
-            cell.input_tokens.expected + burndown * cell.output_tokens.expected
-            for cell, burndown in own
+def _answers(todo: Sequence[Todo], cells: Sequence[CellEstimate]) -> list[Load]:
+    """The calls that answer, by cell; a quota may count a token of output several times."""
+    return [
+        Load(
+            model_key=cell.model_key,
+            calls=cell.trials,
+            tokens=cell.input_tokens.expected + one.output_burndown * cell.output_tokens.expected,
+            seconds=cell.latency_seconds,
         )
-        for name, amount, rate in (("rpm", calls, limit.rpm), ("tpm", tokens, limit.tpm)):
-            if rate and 60 * amount / rate > slowest:
-                slowest, binds = 60 * amount / rate, f"{name} of {model_key}"
-    return free, slowest, binds
+        for cell, one in zip(cells, todo, strict=True)
+    ]
+
+
+def _judging(todo: Sequence[Todo], cells: Sequence[CellEstimate]) -> list[Load]:
+    """The judges' calls, a load for each judge of each cell."""
+    loads = []
+    for cell, one in zip(cells, todo, strict=True):
+        answer = cell.output_tokens.expected / max(1, cell.trials)
+        for judge in one.judges:
+            reads, writes = _judge_tokens(judge, answer)
+            prior = priors.of_provider(judge.provider)
+            loads.append(
+                Load(
+                    model_key=judge.key,
+                    calls=cell.trials,
+                    tokens=cell.trials * (reads + one.judge_burndowns.get(judge.key, 1.0) * writes),
+                    seconds=prior.latency_seconds(writes),
+                )
+            )
+    return loads
+
+
+def _judge_tokens(judge: ModelConfig, output_tokens: float) -> tuple[float, float]:
+    """What one judge's call reads of an answer of that length, and what it writes."""
+    writes = min(priors.JUDGE_OUTPUT_TOKENS, float(judge.max_tokens))
+    return priors.JUDGE_INPUT_TOKENS + output_tokens, writes
 
 
 def _covered(cells: Sequence[CellEstimate], max_usd: Decimal | None, total: float) -> int | None:

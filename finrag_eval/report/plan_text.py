@@ -18,7 +18,7 @@ Report = Mapping[str, Any]
 def plan_text(report: Report, *, width: int = 80) -> str:
     """The plan for people."""
     blocks = [
-        _matrix(report),
+        _matrix(report, width),
         "\n".join(_cells(report, width)),
         *(wrapped(line, width) for line in _money(report)),
         *(wrapped(line, width) for line in _time(report)),
@@ -27,7 +27,7 @@ def plan_text(report: Report, *, width: int = 80) -> str:
     return "\n".join(blocks)
 
 
-def _matrix(report: Report) -> str:
+def _matrix(report: Report, width: int) -> str:
     matrix = report["matrix"]
     lines = [
         f"{report['sweep']}: {plural(len(matrix['models']), 'model')} x "
@@ -46,7 +46,7 @@ def _matrix(report: Report) -> str:
             f"prompts of {report['measured_share_of_queries']:.0%} of the queries were measured "
             "(a seeded sample; --every-query measures all)"
         )
-    return "\n".join([*lines, ""])
+    return "\n".join([*(wrapped(line, width) for line in lines), ""])
 
 
 def _cells(report: Report, width: int) -> Iterator[str]:
@@ -75,8 +75,8 @@ def _cells(report: Report, width: int) -> Iterator[str]:
         [
             "all",
             count(sum(cell["trials"] for cell in report["cells"])),
-            "",
-            "",
+            count(round(sum(cell["input_tokens"]["expected"] for cell in report["cells"]))),
+            count(round(sum(cell["output_tokens"]["expected"] for cell in report["cells"]))),
             money(report["usd"]["expected"]),
             _range(report["usd"]),
             money(report["usd"]["worst"]),
@@ -86,7 +86,7 @@ def _cells(report: Report, width: int) -> Iterator[str]:
     yield ""
     for words in dict.fromkeys(f"{cell['fitted_on']}" for cell in report["cells"]):
         own = [cell["model_key"] for cell in report["cells"] if cell["fitted_on"] == words]
-        yield f"fitted on {words}: {', '.join(dict.fromkeys(own))}"
+        yield wrapped(f"fitted on {words}: {', '.join(dict.fromkeys(own))}", width)
     for model_key, why in report["not_counted"].items():
         said = f"{model_key}: prompt tokens are estimated, not counted ({one_line(why, 200)})"
         yield wrapped(said, width)
@@ -100,7 +100,12 @@ def _cells(report: Report, width: int) -> Iterator[str]:
 
 
 def _money(report: Report) -> Iterator[str]:
-    budget = report["budget"]
+    budget, gathering = report["budget"], report["retrieval_usd"]
+    if gathering["worst"]:
+        yield (
+            f"All of it includes {money(gathering['expected'])} for retrieval "
+            f"({money(gathering['worst'])} at worst)."
+        )
     if any(cell["cost_basis"] == "rehearsal" for cell in report["cells"]):
         yield (
             "Rehearsal models bill nothing: their USD are what the same tokens would cost at the "

@@ -174,6 +174,11 @@ class SupplyLines:
         figures = data.figures(data.reader.read(query)) if wants_figures else data.no_figures
         return _text(figures, found(self.settings.top_k).passages, data.kind_of_passages)
 
+    def likely_usd(self, query: str) -> Decimal:
+        """What gathering most likely costs in USD; 0 where nothing of it is billed."""
+        likely = getattr(self._data().retriever, "likely_usd", None)
+        return Decimal(0) if likely is None else Decimal(likely(query))
+
     def worst_usd(self, query: str) -> Decimal:
         """The most that gathering can cost in USD; 0 where nothing of it is billed."""
         worst = getattr(self._data().retriever, "worst_usd", None)

@@ -23,6 +23,7 @@ from finrag_eval.domain import (
     Prices,
     PromptTexts,
     PromptVersion,
+    RateLimit,
 )
 from finrag_eval.estimate.estimating import Estimate, Todo, estimate_plan
 from finrag_eval.estimate.history import History, Observed
@@ -30,6 +31,8 @@ from finrag_eval.estimate.knowledge import lessons_key
 from finrag_eval.estimate.prompt_sizes import PromptSizes
 
 PRICES = Prices(cost_per_1k_input=Decimal("0.001"), cost_per_1k_output=Decimal("0.005"))
+
+TRIPLED = Prices(cost_per_1k_input=Decimal("0.003"), cost_per_1k_output=Decimal("0.015"))
 
 
 def a_cell(key: str, *, prices: Prices = PRICES, digest: str = "", **settings: Any) -> Cell:
@@ -164,6 +167,91 @@ def test_the_prior_is_within_a_factor_of_2_on_recorded_answers(shared_data: Path
             assert 0.5 < usd.expected / true < 2
             if len(asked) > 1:
                 assert usd.low < true < usd.high
+
+
+def test_the_range_holds_the_cost_of_at_least_85_of_100_seeded_sweeps() -> None:
+    """Answers drawn from a lognormal of the sweep's own; benchmarks/estimate_law.py runs them."""
+    inside, cells = 0, [a_cell("one"), a_cell("other", prices=TRIPLED)]
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        median, sigma = random.uniform(80, 600), random.uniform(0.3, 0.7)
+
+        def answered(
+            count: int,
+            random: np.random.Generator = random,
+            median: float = median,
+            sigma: float = sigma,
+        ) -> list[Observed]:
+            chars = random.integers(2_000, 14_000, count)
+            tokens = chars * 0.25 * np.exp(0.05 * random.standard_normal(count))
+            lengths = np.minimum(median * np.exp(sigma * random.standard_normal(count)), 4_000)
+            return [
+                Observed(
+                    prompt_chars=int(size),
+                    prompt_tokens=round(prompt),
+                    output_tokens=round(length),
+                    latency_seconds=1.0,
+                )
+                for size, prompt, length in zip(chars, tokens, lengths, strict=True)
+            ]
+
+        history = History().with_answers(
+            {(cell.model.model_id, cell.digest): answered(40) for cell in cells}
+        )
+        asked = answered(60)
+        usd = estimate(cells, chars=[one.prompt_chars for one in asked], history=history).usd
+        prompts = sum(one.prompt_tokens for one in asked) * (0.001 + 0.003)
+        lengths = [sum(one.output_tokens for one in found) for found in (asked, answered(60))]
+        true = (prompts + lengths[0] * 0.005 + lengths[1] * 0.015) / 1000
+        inside += usd.low <= true <= usd.high
+    assert inside >= 85
+
+
+def test_judges_take_time_and_are_bound_by_their_own_limits() -> None:
+    cell, judge = a_cell("m"), a_cell("judge").model
+    one = Todo(cell=cell, target=BUILT_IN_TARGET, trials=50, recorded=0)
+    judged = replace(one, judges=(judge,), judge_burndowns={"judge": 5.0})
+
+    def planned(todo: Todo, **limits: RateLimit) -> Estimate:
+        execution = ExecutionSpec(concurrency=8)
+        return estimate_plan([todo], sizes([8_000] * 50), History(), execution, limits, None)
+
+    alone, both = planned(one), planned(judged)
+    assert both.seconds == pytest.approx(alone.seconds + 50 * (6.0 + 0.013 * 120) / 8)
+    limited = planned(judged, judge=RateLimit(rpm=10))
+    assert limited.seconds == pytest.approx(alone.seconds + 300)
+    assert (limited.binds, limited.seconds_without_limits) == ("rpm of judge", both.seconds)
+    a_call = 700 + both.cells[0].output_tokens.expected / 50 + 5 * 120
+    limited = planned(judged, judge=RateLimit(tpm=6_000))
+    assert limited.seconds == pytest.approx(alone.seconds + 50 * a_call / 100)
+    assert limited.binds == "tpm of judge"
+
+
+def test_batch_jobs_take_as_long_as_they_may() -> None:
+    one = Todo(cell=a_cell("m"), target=BUILT_IN_TARGET, trials=50, recorded=0)
+    execution = ExecutionSpec(mode="bedrock_batch", settings={"job_hours": 30})
+    found = estimate_plan([one], sizes([8_000] * 50), History(), execution, {}, None)
+    assert (found.seconds, found.binds) == (30 * 3600, "batch jobs (at most)")
+
+
+def test_billed_retrieval_is_in_the_total_and_in_the_worst_case() -> None:
+    one = Todo(cell=a_cell("m"), target=BUILT_IN_TARGET, trials=50, recorded=0)
+    free, billed = (
+        estimate_plan(
+            [one],
+            sizes([8_000] * 50),
+            History(),
+            ExecutionSpec(),
+            {},
+            Decimal(9),
+            retrieval_usd=retrieval,
+        )
+        for retrieval in ((Decimal(0), Decimal(0)), (Decimal("0.25"), Decimal(2)))
+    )
+    assert billed.usd.expected == pytest.approx(free.usd.expected + 0.25)
+    assert billed.usd.low == pytest.approx(free.usd.low + 0.25)
+    assert billed.worst_usd == free.worst_usd + 2
+    assert billed.as_json()["retrieval_usd"] == {"expected": 0.25, "worst": 2.0}
 
 
 def test_after_one_sweep_the_range_holds_what_the_next_one_costs(

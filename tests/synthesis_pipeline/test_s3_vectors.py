@@ -163,6 +163,7 @@ def test_embedding_and_requests_are_priced_exactly(
     embedded = tokens(QUESTION) * Decimal("0.00012") / 1000
     assert found.cost_usd == embedded + found.requests * Decimal("0.0025") / 1000
     assert found.cost_usd <= retriever.worst_usd(QUESTION)
+    assert 0 < retriever.likely_usd(QUESTION) < retriever.worst_usd(QUESTION)
 
 
 def test_tokens_that_no_answer_tells_are_counted_at_their_worst(filled: LoopbackAws) -> None:

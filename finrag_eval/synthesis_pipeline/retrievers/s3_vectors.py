@@ -82,6 +82,10 @@ class S3VectorsRetriever:
         tokens = len(query.encode()) + FRAMING_TOKENS
         return self._usd(tokens, self.options.max_requests)
 
+    def likely_usd(self, query: str) -> Decimal:
+        """What one search likely costs: a token for four bytes, and one request."""
+        return self._usd(-(-len(query.encode()) // 4), 1)
+
     def find(
         self,
         query: str,
