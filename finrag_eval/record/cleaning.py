@@ -36,6 +36,17 @@ def clean_text(text: str) -> str:
     return text.replace("\0", _REPLACEMENT)
 
 
+def clean_document(value: Any) -> Any:
+    """The same document without NaN, infinity, NUL and lone surrogates."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean_document(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean_document(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def cut_text(text: str, limit: int) -> str:
     """At most ``limit`` characters; a cut text ends by saying how long the whole was."""
     if len(text) <= limit:

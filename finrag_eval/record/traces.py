@@ -1,9 +1,10 @@
 """One MLflow trace a trial: how the time, the tokens and the money of an answer were spent.
 
 Enters: a recorded trial with its result and its run. Leaves: a trace that the run's page shows,
-with the spans entities, kpi, rag, prompt, llm and score. There is no bulk way for traces: one
-takes 30 to 110 ms of the recorder's time (seven spans, SQLite, two cores, 2026-11-22), 30 times
-as long as its run in the bulk lane. So they are written only where they were asked for.
+with the spans entities, kpi, rag, prompt, llm and score, and an assessment a score. There is no
+bulk way for traces: one takes 30 to 110 ms of the recorder's time (seven spans, SQLite, two cores,
+2026-11-22), 30 times as long as its run in the bulk lane. So they are written only where they were
+asked for.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finrag_eval.domain import Query, TrialRecord
-from finrag_eval.record.cleaning import clean_text
+from finrag_eval.record.assessments import assess
+from finrag_eval.record.cleaning import clean_document, clean_text
 from finrag_eval.record.lanes import StoreAway, one_line
 from finrag_eval.record.ledger import LedgerReader
-from finrag_eval.record.payload import without_nan
 from finrag_eval.record.run_book import RunBook
 from finrag_eval.record.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Trace
 
 _BATCH = 16
 _HOPELESS = 3
@@ -177,10 +181,15 @@ class Tracer:
         try:
             for record in records:
                 entry = entries.get(record.trial.key)
-                if entry is not None and entry.run_id and not self._has_trace(entry.run_id):
-                    self._write(entry.run_id, record)
+                if entry is None or not entry.run_id:
+                    continue
+                found = self._trace(entry.run_id)
+                if found is not None:
+                    assess(found.info.trace_id, found.info.assessments or (), record.scores)
+                elif trace_id := self._write(entry.run_id, record):
                     last = entry.run_id
-            if last is not None and not self._has_trace(last):
+                    assess(trace_id, (), record.scores)
+            if last is not None and self._trace(last) is None:
                 self._lost += 1
                 raise StoreAway("it took no trace")
         except StoreAway:
@@ -190,7 +199,8 @@ class Tracer:
         self._book.advance_traces(records[-1].scores_id)
         return True
 
-    def _has_trace(self, run_id: str) -> bool:
+    def _trace(self, run_id: str) -> Trace | None:
+        """The run's trace without its spans; None where it has none."""
         import mlflow
 
         found = mlflow.search_traces(
@@ -200,27 +210,29 @@ class Tracer:
             include_spans=False,
             locations=[self._store.experiment_id],
         )
-        return bool(found)
+        return found[0] if found else None
 
-    def _write(self, run_id: str, record: TrialRecord) -> None:
+    def _write(self, run_id: str, record: TrialRecord) -> str | None:
+        """Writes the trial's trace; its id, None where the ledger lacks the trial's cell."""
         cell = self._reader.cell_of(record.outcome_id)
         query = self._reader.query_of(record.outcome_id)
-        if cell is not None and query is not None:
-            result = self._reader.result(record.outcome_id)
-            root, rest = span_facts(record, query, result, cell.model.model_id)
-            _send(self._store.experiment_id, run_id, record, root, rest)
+        if cell is None or query is None:
+            return None
+        result = self._reader.result(record.outcome_id)
+        root, rest = span_facts(record, query, result, cell.model.model_id)
+        return _send(self._store.experiment_id, run_id, record, root, rest)
 
 
 def _send(
     experiment_id: str, run_id: str, record: TrialRecord, root: SpanFacts, rest: list[SpanFacts]
-) -> None:
+) -> str:
     import mlflow
 
     trunk = mlflow.start_span_no_context(
         root.name,
         span_type=root.kind,
-        inputs=_clean(root.inputs),
-        attributes=_clean(root.attributes),
+        inputs=clean_document(root.inputs),
+        attributes=clean_document(root.attributes),
         metadata={"mlflow.sourceRun": run_id},
         tags={
             "finrag_eval.trial_key": record.trial.key,
@@ -235,25 +247,15 @@ def _send(
             span.name,
             span_type=span.kind,
             parent_span=trunk,
-            inputs=_clean(span.inputs),
-            attributes=_clean(span.attributes),
+            inputs=clean_document(span.inputs),
+            attributes=clean_document(span.attributes),
             start_time_ns=_ns(span.starts),
         )
-        branch.end(outputs=_clean(span.outputs), end_time_ns=_ns(span.ends))
+        branch.end(outputs=clean_document(span.outputs), end_time_ns=_ns(span.ends))
     status = "OK" if record.status == "success" else "ERROR"
-    trunk.end(outputs=_clean(root.outputs), status=status, end_time_ns=_ns(root.ends))
+    trunk.end(outputs=clean_document(root.outputs), status=status, end_time_ns=_ns(root.ends))
+    return str(trunk.trace_id)
 
 
 def _ns(at: float) -> int:
     return int(at * 1_000_000) * 1000
-
-
-def _clean(value: Any) -> Any:
-    """The same document without NaN, NUL and lone surrogates."""
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): _clean(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean(item) for item in value]
-    return without_nan(value)

@@ -18,6 +18,8 @@ import pytest
 from mlflow import MlflowClient
 from tracking_parts import SPEC, SweepInLedger, a_cell, record_here, some_scores
 
+from finrag_eval.domain import Score
+from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
 from finrag_eval.record.run_book import BOOK_FILE, recorded
 
@@ -118,8 +120,6 @@ def test_the_costs_in_the_store_sum_to_those_of_the_ledger(
     whole(sweep, store_uri)
     runs = [*runs_of(store_uri), *runs_of(store_uri, "sweep")]
     total = sum(run.data.metrics.get("cost_usd", 0.0) for run in runs)
-    from finrag_eval.record.ledger import LedgerReader
-
     with LedgerReader.open(sweep.folder) as ledger:
         costs = [record.cost_usd for record in ledger.records() if record.cost_usd is not None]
     assert total == pytest.approx(float(sum(costs)), abs=1e-9)
@@ -236,8 +236,6 @@ def test_new_scores_reach_the_runs_that_are_there(new_sweep: NewSweep, store_uri
     sweep = new_sweep(queries=1)
     whole(sweep, store_uri)
     sweep.ledger.begin_session(SPEC, {}, kind="score")
-    from finrag_eval.record.ledger import LedgerReader
-
     with LedgerReader.open(sweep.folder) as ledger:
         outcomes = [record.outcome_id for record in ledger.records()]
     for outcome in outcomes:
@@ -361,6 +359,46 @@ def test_each_trial_has_one_trace_where_traces_were_asked_for(
         ]
         assert trace.info.token_usage["input_tokens"] == 900
         assert trace.info.execution_duration == 3500
+        given = {one.name: one.value for one in trace.info.assessments}
+        assert given["numeric"] == run.data.metrics["score.numeric"]
+        assert set(given) == {"numeric", "contains"}
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # MLflow's own, on import
+def test_scores_are_assessments_of_the_trace_and_follow_the_ledger(
+    new_sweep: NewSweep, store_uri: str
+) -> None:
+    sweep = new_sweep(queries=1, spec={**SPEC, "tracking": {"traces": True}})
+    whole(sweep, store_uri)
+    sweep.ledger.begin_session(SPEC, {}, kind="score")
+    with LedgerReader.open(sweep.folder) as ledger:
+        outcomes = [record.outcome_id for record in ledger.records()]
+    new = (
+        Score(name="numeric", value=0.0, explanation={"found": ["$5"], "expected": 6.0}),
+        Score(name="judge", value=0.5, explanation={"model": "opus", "reason": "half of it"}),
+        Score(name="contains", unscored="the query has no expected answer"),
+        Score(name="own", error="ValueError: no"),
+    )
+    for outcome in outcomes:
+        sweep.ledger.append_scores(outcome, new)
+    sweep.ledger.flush()
+    for _ in range(2):  # the second time changes nothing
+        assert sync(sweep, store_uri)["level"]
+    client = MlflowClient(store_uri)
+    for run in check_children(store_uri, sweep):
+        (trace,) = client.search_traces(
+            locations=[run.info.experiment_id], run_id=run.info.run_id, include_spans=False
+        )
+        given = {one.name: one for one in trace.info.assessments}
+        assert len(trace.info.assessments) == 4
+        assert (given["numeric"].value, given["numeric"].source.source_type) == (0.0, "CODE")
+        assert given["numeric"].rationale == '{"found": ["$5"], "expected": 6.0}'
+        assert (given["judge"].value, given["judge"].rationale) == (0.5, "half of it")
+        judge = given["judge"].source
+        assert (judge.source_type, judge.source_id) == ("LLM_JUDGE", "opus")
+        unscored, broken = given["contains"].error, given["own"].error
+        assert (unscored.error_code, broken.error_code) == ("UNSCORED", "SCORER_BROKE")
+        assert unscored.error_message == "the query has no expected answer"
 
 
 def test_a_deleted_experiment_ends_recording_with_the_reason(
