@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import socket
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +18,7 @@ from loopback.vectors import tokens
 from finrag_eval.domain import Query, RetrievalSettings
 from finrag_eval.errors import InvalidInput, ModelFault
 from finrag_eval.synthesis_pipeline.orchestrator import Pipeline
+from finrag_eval.synthesis_pipeline.retrievers import s3_vectors
 from finrag_eval.synthesis_pipeline.retrievers.s3_vectors import S3VectorsRetriever
 from finrag_eval.synthesis_pipeline.retrievers.vector_options import S3VectorsOptions
 from finrag_eval.synthesis_pipeline.supply_lines import SupplyLines
@@ -301,6 +306,30 @@ def test_a_broken_embedding_is_a_fault_that_was_paid_for(
     )
     assert fault.billed_usd == tokens(QUESTION) * Decimal("0.00012") / 1000
     assert filled.ledger("QueryVectors") == []
+
+
+def test_a_dripping_answer_cannot_hold_a_search(
+    filled: LoopbackAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_vectors, "_LONGEST_SEARCH_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3VECTORS", url)
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        with pytest.raises(ModelFault) as caught:
+            S3VectorsRetriever(options()).find("What did Nvidia earn?", tickers=["NVDA"])
+    assert (caught.value.error_type, caught.value.retry) == ("SearchTimeout", "transient")
+    assert caught.value.may_be_billed
+
+
+def drip(listener: socket.socket) -> None:
+    """Answer one call by a byte at a time, which would take a minute."""
+    connection, _ = listener.accept()
+    with connection, suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n")
+        for _ in range(600):
+            connection.sendall(b" ")
+            time.sleep(0.1)
 
 
 def test_an_embedding_that_was_paid_for_is_used_by_the_next_try(filled: LoopbackAws) -> None:

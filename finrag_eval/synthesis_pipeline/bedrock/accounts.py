@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from finrag_eval.synthesis_pipeline.bedrock.deadline import watch_connections
+
 _CONNECT_TIMEOUT_S = 10.0
 _READ_TIMEOUT_S = 60.0
 
@@ -54,7 +56,7 @@ class AwsAccount:
 
         if self._session is None:
             self._session = boto3.Session(region_name=self.region, profile_name=self.profile)
-        return self._session.client(
+        client = self._session.client(
             service,
             config=Config(
                 retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -65,3 +67,5 @@ class AwsAccount:
                 user_agent=f"finrag-eval Boto3/{boto3.__version__}",
             ),
         )
+        watch_connections(client)
+        return client

@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from typing import Any
 from finrag_eval.errors import ModelFault
 from finrag_eval.money import FRAMING_TOKENS, exact_sum
 from finrag_eval.synthesis_pipeline.bedrock.accounts import AwsAccount
+from finrag_eval.synthesis_pipeline.bedrock.deadline import watching
 from finrag_eval.synthesis_pipeline.bedrock.embeddings import Embedding, embed_query
 from finrag_eval.synthesis_pipeline.bedrock.faults import fault_of
 from finrag_eval.synthesis_pipeline.models import Passage
@@ -39,6 +41,8 @@ _MOST_A_REQUEST = 100
 #: How many searches may be under way at once, each on a connection of its own.
 _WORKERS = 32
 _EMBEDDINGS_KEPT = 1_000
+#: A search takes a second; its answers may also drip, which no silence on a socket shows.
+_LONGEST_SEARCH_S = 120.0
 #: The length of a passage that an estimate assumes.
 _LIKELY_CHARS = 1_200
 _NOT_DECIDING = ("cost_per_1k_input", "cost_per_1k_queries", "profile")
@@ -102,16 +106,19 @@ class S3VectorsRetriever:
         """
         del sections
         spent = [Decimal(0)]
-        try:
-            embedding = self._embedded(query, spent)
-            search = _Search(self, embedding.vector, spent)
-            return search.run(tuple(dict.fromkeys(tickers)), tuple(years), top_k)
-        except ModelFault as fault:
-            if fault.retry == "credentials":
-                self._account.renew()
-            if fault.billed_usd is None and not fault.may_be_billed:
-                fault.billed_usd = exact_sum(spent)
-            raise
+        with watching(time.monotonic() + _LONGEST_SEARCH_S) as watched:
+            try:
+                embedding = self._embedded(query, spent)
+                search = _Search(self, embedding.vector, spent)
+                return search.run(tuple(dict.fromkeys(tickers)), tuple(years), top_k)
+            except ModelFault as fault:
+                if watched.is_cut:
+                    raise _too_long() from fault
+                if fault.retry == "credentials":
+                    self._account.renew()
+                if fault.billed_usd is None and not fault.may_be_billed:
+                    fault.billed_usd = exact_sum(spent)
+                raise
 
     def sketch(self, top_k: int) -> VectorsFound:
         """Passages of no sense and likely length, for estimates: nothing is asked or billed."""
@@ -350,6 +357,11 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _deciding(options: S3VectorsOptions) -> dict[str, Any]:
     return {key: value for key, value in asdict(options).items() if key not in _NOT_DECIDING}
+
+
+def _too_long() -> ModelFault:
+    message = f"the search was not done within {_LONGEST_SEARCH_S:g} s"
+    return ModelFault("SearchTimeout", message, retry="transient", may_be_billed=True)
 
 
 def _in_vectors(fault: ModelFault) -> ModelFault:
