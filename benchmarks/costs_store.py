@@ -4,7 +4,7 @@ Makes the store once (a minute or two) with the bulk lane, then runs the program
 fresh processes, and prints the median wall time, CPU time and the peak memory of each command,
 beside the sum over the children by SQL.
 
-    python benchmarks/costs_store.py [--store DIR] [--rounds 5]
+    python benchmarks/costs_store.py [--store DIR] [--rounds 5] [--quick]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMMANDS = (
 )
 
 
-def make_store(folder: Path) -> str:
+def make_store(folder: Path, sweeps: int = SWEEPS) -> str:
     """A store in the folder; its URI. One that is there already is used again."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     done = folder / "done"
@@ -53,8 +53,8 @@ def make_store(folder: Path) -> str:
     queries = some_queries(56, tags=("lookup", "growth", "ratio"))
     store = open_store(uri, "Nightly", own_process=True)
     began = time.perf_counter()
-    for number in range(SWEEPS):
-        day, hour = divmod(number * DAYS * 24 // SWEEPS, 24)
+    for number in range(sweeps):
+        day, hour = divmod(number * DAYS * 24 // sweeps, 24)
         at = instant(f"{MONTH}-{day + 1:02d}T{hour:02d}:00")
         trials = [(cell, query) for query in queries for cell in cells]
         trials = trials[: 334 if number % 3 == 0 else 333]
@@ -113,13 +113,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, help="keep the store here, and use it again")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the sweeps, one round")
     options = parser.parse_args()
+    sweeps, rounds = (SWEEPS // 10, 1) if options.quick else (SWEEPS, options.rounds)
     with tempfile.TemporaryDirectory(prefix="costs-") as folder:
-        uri = make_store(options.store or Path(folder))
-        print(f"| command, {options.rounds} fresh processes each | wall s | CPU s | peak MB |")
+        uri = make_store(options.store or Path(folder), sweeps)
+        print(f"| command, {rounds} fresh processes each | wall s | CPU s | peak MB |")
         print("|---|---|---|---|")
         for command in COMMANDS:
-            runs = [run([*command, "--tracking-uri", uri]) for _ in range(options.rounds)]
+            runs = [run([*command, "--tracking-uri", uri]) for _ in range(rounds)]
             wall, cpu, peak = (statistics.median(one[at] for one in runs) for at in range(3))
             print(f"| {' '.join(command)} | {wall:.2f} | {cpu:.2f} | {peak:.0f} |")
         report = json.loads(run([*COMMANDS[0], "--format", "json", "--tracking-uri", uri])[3])
