@@ -40,6 +40,7 @@ def cautions(sheet: Sheet) -> Iterable[str]:
             f"({share(sheet.failed / finished)}){_kinds(sheet)}; they count as failures, not as "
             "wrong answers."
         )
+    yield from _noises(sheet)
     if sheet.is_rehearsal:
         yield (
             "Answers came from the rehearsal client: nothing was billed, and costs are what the "
@@ -48,6 +49,20 @@ def cautions(sheet: Sheet) -> Iterable[str]:
     yield from (_sentence(text) for text in dict.fromkeys(sheet.warnings))
     for cell in sheet.cells:
         yield from (f"{cell.name}: {flag}." for flag in cell.flags if flag not in sheet.warnings)
+
+
+def _noises(sheet: Sheet) -> Iterable[str]:
+    """For each score how much of its variance is the model's own noise, as repeats show it."""
+    for name in sheet.score_names:
+        told = [cell.scores[name].noise for cell in sheet.cells if name in cell.scores]
+        known = [noise for noise in told if noise is not None]
+        if known:
+            least, most = share(min(known)), share(max(known))
+            part = least if least == most else f"{least} to {most}"
+            yield (
+                f"{part} of the variance of {name} is the models' own noise: the same question, "
+                "asked again."
+            )
 
 
 def _sentence(text: str) -> str:

@@ -21,7 +21,11 @@ LOWER_IS_BETTER = ("cost", "latency", "tokens", "seconds", "usd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreFigures:
-    """One score of one cell: its mean over ``n`` answers, with the 95% interval where known."""
+    """One score of one cell: its mean over ``n`` answers, with the 95% interval where known.
+
+    ``noise`` is the share of its variance that lies within repeated questions, ``usd_per_correct``
+    what the cell spent for each answer that was right; None where neither can be told.
+    """
 
     name: str
     mean: float | None
@@ -29,6 +33,8 @@ class ScoreFigures:
     low: float | None
     high: float | None
     unscored: int | None
+    noise: float | None = None
+    usd_per_correct: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +219,11 @@ def lower_is_better(metric: str) -> bool:
 
 
 def _cell(cell: Mapping[str, Any]) -> CellFigures:
-    scores = {name: _score(name, figures) for name, figures in _pairs(cell.get("scores"))}
+    per_correct = _numbers(_mapping(cell.get("usd_per_correct")))
+    scores = {
+        name: _score(name, figures, per_correct.get(name))
+        for name, figures in _pairs(cell.get("scores"))
+    }
     return CellFigures(
         name=str(cell["cell"]),
         model_key=_text(cell.get("model_key")),
@@ -250,7 +260,7 @@ def _costs(cell: Mapping[str, Any]) -> dict[str, float]:
     return {purpose: usd for purpose, usd in found.items() if usd is not None}
 
 
-def _score(name: str, figures: Mapping[str, Any]) -> ScoreFigures:
+def _score(name: str, figures: Mapping[str, Any], usd_per_correct: float | None) -> ScoreFigures:
     return ScoreFigures(
         name=name,
         mean=number(figures.get("mean")),
@@ -258,6 +268,8 @@ def _score(name: str, figures: Mapping[str, Any]) -> ScoreFigures:
         low=number(figures.get("ci_low")),
         high=number(figures.get("ci_high")),
         unscored=_whole_or_none(figures.get("unscored")),
+        noise=number(figures.get("repeat_variance_share")),
+        usd_per_correct=usd_per_correct,
     )
 
 

@@ -275,10 +275,21 @@ def _resource_figures(one: ComparisonFigures, cells: dict[str, CellFigures]) -> 
         return ""
     if one.metric == "cost_usd":
         pair = [money(cell.cost.get("per_1000_queries")) for cell in (before, after)]
-        return f"{pair[0]} → {pair[1]} per 1,000 questions; "
+        return f"{pair[0]} → {pair[1]} per 1,000 questions; {_per_right(before, after)}"
     if one.metric == "latency_total_seconds":
         pair = [seconds(cell.latency.get("p50")) for cell in (before, after)]
         return f"median {pair[0]} → {pair[1]}; "
+    return ""
+
+
+def _per_right(before: CellFigures, after: CellFigures) -> str:
+    """USD for each right answer by the first 0/1 score; empty where either has none."""
+    for name, old in before.scores.items():
+        new = after.scores.get(name)
+        if new is None or old.usd_per_correct is None or new.usd_per_correct is None:
+            continue
+        pair = f"{money(old.usd_per_correct)} → {money(new.usd_per_correct)}"
+        return f"{pair} per answer right by {name}; "
     return ""
 
 

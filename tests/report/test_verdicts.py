@@ -236,3 +236,24 @@ def test_the_decisive_finding_comes_first() -> None:
 
 def test_a_summary_with_nothing_in_it_still_has_a_headline() -> None:
     assert headline({"sweep_id": "S"}) == "No cell has a result yet."
+
+
+def test_the_models_own_noise_is_said_where_questions_were_repeated() -> None:
+    summary, _ = make_sweep(queries=10)
+    assert not any("noise" in told for told in verdict(read_sheet(summary)).cautions)
+    for place, cell in enumerate(summary["cells"]):
+        cell["scores"]["numeric"]["repeat_variance_share"] = 0.4 + 0.1 * place
+    most = f"{40 + 10 * (len(summary['cells']) - 1)}%"
+    assert (
+        f"40% to {most} of the variance of numeric is the models' own noise: the same question, "
+        "asked again."
+    ) in verdict(read_sheet(summary)).cautions
+
+
+def test_the_cost_of_a_right_answer_stands_beside_the_cost() -> None:
+    summary = compared(("score.numeric", "better"), ("cost_usd", "worse"))
+    for place, cell in enumerate(summary["cells"]):
+        cell["usd_per_correct"] = {"numeric": 0.02 + 0.01 * place}
+    finding = verdict(read_sheet(summary)).findings[0]
+    (cost,) = [one for one in finding.statements if one.metric == "cost"]
+    assert "$0.020 → $0.030 per answer right by numeric" in cost.detail
