@@ -120,7 +120,7 @@ def answer_query(
     config: str | Path | None = None,
     *,
     model_config: ModelConfig | None = None,
-    prompt_versions: PromptVersion | tuple[str, str] | None = None,
+    prompt_versions: PromptVersion | tuple[str, str] | Mapping[str, str] | None = None,
     context: str | None = None,
     call: Call | None = None,
 ) -> dict[str, Any]:
@@ -128,9 +128,10 @@ def answer_query(
 
     Models, prompts and data are those of ``ml_config.yaml``: ``config``, else the file in
     ``model_root``, else that of the working directory. ``context`` stands in place of retrieval,
-    ``model_config`` in place of a model key; ``prompt_versions`` (system, query) before the two
-    single versions. ``call`` asks the model; without it the model's client is asked, once. The
-    query log gets a row of every result, and by the two ``export_`` flags its context and response.
+    ``model_config`` in place of a model key; ``prompt_versions``, a pair (system, query) or the
+    mapping that a target is given, before the two single versions. ``call`` asks the model;
+    without it the model's client is asked, once. The query log gets a row of every result, and by
+    the two ``export_`` flags its context and response.
     """
     versions = _versions(prompt_versions, system_prompt_version, query_template_version)
     job: _Job | None = None
@@ -201,12 +202,14 @@ def _failed(query: str, error: Exception, stage: Stage) -> dict[str, Any]:
 
 
 def _versions(
-    both: PromptVersion | tuple[str, str] | None, system: str, query: str
+    both: PromptVersion | tuple[str, str] | Mapping[str, str] | None, system: str, query: str
 ) -> PromptVersion:
     if both is None:
         return PromptVersion(system=system, query=query)
     if isinstance(both, PromptVersion):
         return both
+    if isinstance(both, Mapping):
+        return PromptVersion(system=both["system"], query=both["query"])
     return PromptVersion(system=both[0], query=both[1])
 
 

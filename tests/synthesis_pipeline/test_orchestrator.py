@@ -214,6 +214,12 @@ def test_the_context_and_model_can_be_given(root: Path) -> None:
     assert "40 warehouses" in result["answer"]
 
 
+def test_a_target_can_pass_on_the_prompt_versions_that_it_was_given(root: Path) -> None:
+    passed_on = answer_query(QUESTION, prompt_versions={"system": "v2", "query": "v1"})
+    assert passed_on["answer"] == answer_query(QUESTION, prompt_versions=("v2", "v1"))["answer"]
+    assert passed_on["answer"] != answer_query(QUESTION, prompt_versions=("v1", "v1"))["answer"]
+
+
 def test_leaving_out_supply_lines_leaves_them_out(root: Path) -> None:
     result = answer_query(QUESTION, include_kpi=False)
     assert result["metadata"]["context"]["kpi_included"] is False
