@@ -35,6 +35,8 @@ _RESOURCES = {"cost_usd": "cost", "latency_total_seconds": "time to an answer"}
 _SHOWN = 0.0005
 #: So many cells are priced in words.
 _MOST_PRICES = 5
+#: So many better candidates are named in the headline.
+_MOST_NAMED = 2
 _ORDER: tuple[Tone, ...] = (
     "better",
     "mixed",
@@ -113,11 +115,20 @@ def _headline(sheet: Sheet, findings: tuple[Finding, ...]) -> str:
             price = _price_clause(sheet, chosen[0].cell)
             return f"{chosen[0].cell} answers {words} {sheet.baseline}{price}.{gates}"
         if chosen:
-            return (
-                f"{len(chosen)} of {len(findings)} candidates answer {words} "
-                f"{sheet.baseline}.{gates}"
-            )
+            return f"{_several(sheet, chosen, findings)} answer {words} {sheet.baseline}.{gates}"
     return _headline_without_winner(sheet, findings) + gates
+
+
+def _several(sheet: Sheet, chosen: list[Finding], findings: tuple[Finding, ...]) -> str:
+    """A few candidates by name with their prices, more by their number."""
+    if len(chosen) > _MOST_NAMED:
+        return f"{len(chosen)} of {len(findings)} candidates"
+    names = [
+        f"{one.cell} ({price.removeprefix(', ')})" if price else one.cell
+        for one in chosen
+        for price in [_price_clause(sheet, one.cell)]
+    ]
+    return " and ".join(names)
 
 
 def _headline_without_comparison(sheet: Sheet) -> str:

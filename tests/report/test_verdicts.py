@@ -66,6 +66,25 @@ def test_the_headline_follows_the_verdicts(verdicts: list[tuple[str, str]], said
     assert headline(compared(*verdicts)) == said
 
 
+def several(better: int) -> dict[str, Any]:
+    """A summary in which so many candidates answer better, at 1.5 times the cost."""
+    summary = compared(("score.numeric", "better"), ("cost_usd", "worse"), cost_ratio=1.5)
+    summary["comparisons"] = [
+        one | {"candidate": f"m.v{at}-v1"} for at in range(better) for one in summary["comparisons"]
+    ]
+    return summary
+
+
+def test_two_better_candidates_are_named_with_their_prices() -> None:
+    assert headline(several(2)) == (
+        f"m.v0-v1 (at 1.50× the cost) and m.v1-v1 (at 1.50× the cost) answer better than {BASE}."
+    )
+
+
+def test_many_better_candidates_are_counted() -> None:
+    assert headline(several(3)) == f"3 of 3 candidates answer better than {BASE}."
+
+
 def test_without_a_baseline_no_cell_is_called_better() -> None:
     summary, _ = make_sweep(queries=10)
     summary["comparisons"] = []
