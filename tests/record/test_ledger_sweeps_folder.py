@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ledger_parts import (
     some_queries,
 )
 
+from finrag_eval.cli.main import main
 from finrag_eval.domain import SweepStatus
 from finrag_eval.errors import InvalidInput
 from finrag_eval.record.ledger import (
@@ -111,7 +113,7 @@ def test_scoring_again_changes_neither_status_nor_exit_code(tmp_path: Path) -> N
 
 
 def test_a_broken_ledger_is_listed_and_hides_nothing(tmp_path: Path) -> None:
-    a_sweep(tmp_path, "whole")
+    summary_of(a_sweep(tmp_path, "whole"))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / LEDGER_FILE).write_bytes(b"garbage" * 500)
     (tmp_path / "not a sweep").mkdir()
@@ -219,6 +221,31 @@ def test_a_running_sweep_is_never_pruned(tmp_path: Path) -> None:
         begin(ledger, [a_cell()], some_queries(1))
         assert prune(tmp_path, older_than_seconds=0, now=1e12) == []
         settle_all(ledger)
+
+
+def test_a_sweep_without_a_summary_of_all_it_did_is_not_pruned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = a_sweep(tmp_path, "old")
+    assert prune(tmp_path, older_than_seconds=0, now=1e12) == []
+    summary_of(folder)
+    os.utime(folder / "summary.json", (1, 1))  # a session died behind it
+    assert prune(tmp_path, older_than_seconds=0, now=1e12) == []
+    arguments = ["sweeps", "prune", "--older-than", "0", "--output-dir", str(tmp_path), "--yes"]
+    assert main(arguments) == 0
+    assert f"`finrag-eval summary {folder.name}` makes one" in capsys.readouterr().err
+    assert (folder / LEDGER_FILE).exists()
+
+
+def test_a_ledger_is_printed_as_json_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = a_sweep(tmp_path, "old")
+    assert main(["sweeps", "export", folder.name, "--output-dir", str(tmp_path)]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0]["sweep_id"] == folder.name
+    assert {line["type"] for line in lines} >= {"session", "cell", "query", "trial"}
+    assert all(line["result"]["answer"] for line in lines if line["type"] == "trial")
 
 
 def test_a_pruned_sweep_with_a_broken_summary_is_listed(tmp_path: Path) -> None:

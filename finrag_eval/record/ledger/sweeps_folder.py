@@ -95,7 +95,8 @@ def prune(
 ) -> list[Pruned]:
     """Remove the trials of sweeps that were last active so long ago; their summaries stay.
 
-    A sweep that is being run is never touched, nor one whose ledger cannot be read.
+    A sweep that is being run is never touched, nor one whose ledger cannot be read, nor one that
+    has no summary of all that it did yet (see ``lacks_summary``).
     """
     instant = time.time() if now is None else now
     old = [
@@ -106,6 +107,7 @@ def prune(
         and listing.running_pid is None
         and listing.last_active_at is not None
         and instant - listing.last_active_at > older_than_seconds
+        and not lacks_summary(listing)
     ]
     pruned = []
     for listing in old:
@@ -113,6 +115,13 @@ def prune(
         if freed is not None:
             pruned.append(Pruned(sweep_id=listing.sweep_id, freed_bytes=freed))
     return pruned
+
+
+def lacks_summary(listing: SweepListing) -> bool:
+    """Whether a sweep died before its summary, or went on after it: its ledger alone knows all."""
+    summary = listing.folder / SUMMARY_FILE
+    is_old = summary.is_file() and summary.stat().st_mtime < (listing.last_active_at or 0)
+    return not listing.is_pruned and (is_old or not summary.is_file())
 
 
 def _sweep_folders(results_folder: Path) -> Iterator[Path]:
