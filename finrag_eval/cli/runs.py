@@ -18,7 +18,7 @@ from finrag_eval.cli import options
 from finrag_eval.errors import InvalidInput, Problem
 
 if TYPE_CHECKING:
-    from finrag_eval.record.tracked import TrackedRun
+    from finrag_eval.record.tracked import TrackedRun, TrackedStore
 
 
 class View(StrEnum):
@@ -121,6 +121,7 @@ def runs(
     conditions = ["tags.`finrag_eval.kind` = 'trial'", ready, where or ""]
     if sweep is not None:
         conditions.append(f"tags.`finrag_eval.sweep_id` = '{_full_id(sweep, output_dir)}'")
+        whose = conditions[-1]
     names = _checked("--columns", columns.split(",") if columns else shown)
     (sorting,) = _checked("--sort", [(sort or order).removeprefix("-")])
     store = TrackedStore(uri=resolve_tracking_uri(tracking_uri))
@@ -132,6 +133,8 @@ def runs(
             limit=limit,
         )
     )
+    if sweep is not None and not found and not any(store.search(whose, limit=1)):
+        raise InvalidInput([_no_sweep(sweep, store)])
     for name in dict.fromkeys([sorting, *names]) if sort or columns else ():
         if found and all(_value(run, name) is None for run in found):
             typer.echo(f"note: no run that is shown has {name}{_near(name, found)}", err=True)
@@ -150,6 +153,17 @@ def _full_id(sweep: str, output_dir: Path) -> str:
         if sweep == LATEST or "'" in sweep:
             raise
         return sweep
+
+
+def _no_sweep(sweep: str, store: TrackedStore) -> Problem:
+    known = [run.tags.get("finrag_eval.sweep_id", "") for run in store.sweeps()]
+    near = difflib.get_close_matches(sweep, known, n=1, cutoff=0.3)
+    return Problem(
+        file="command line",
+        key="--sweep",
+        message=f"neither the output folder nor the store has a sweep {sweep!r}",
+        fix=f"did you mean {near[0]}?" if near else "see `finrag-eval sweeps`",
+    )
 
 
 def _checked(option: str, names: Sequence[str]) -> list[str]:

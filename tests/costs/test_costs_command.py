@@ -300,7 +300,6 @@ def test_runs_are_filtered_sorted_and_cut(march: str, capsys: pytest.CaptureFixt
     assert first.split()[1:5] == ["q002", "nova", "$0.0040", "2.0"]
     assert second.split()[1:4] == ["q001", "haiku", "$0.010"]
     assert note == "the first 2; --limit shows more, --format csv has whole run ids"
-    assert told(capsys, "runs", "--sweep", "none", "--tracking-uri", march)[1] == "no such runs\n"
 
 
 @pytest.mark.parametrize(
@@ -328,6 +327,16 @@ def test_wrong_searches_are_told_with_what_to_write(
     code, out, err = told(capsys, "runs", "--tracking-uri", march, *arguments)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_a_sweep_that_nobody_has_is_refused(march: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("runs", "--tracking-uri", march, "--sweep")
+    code, out, err = told(capsys, *asked, "2026-0033")
+    assert (code, out) == (2, "")
+    assert "--sweep: neither the output folder nor the store has a sweep '2026-0033'" in err
+    assert "did you mean 2026-003?" in err
+    code, out, _ = told(capsys, *asked, "2026-003", "--where", "metrics.cost_usd > 100")
+    assert (code, out) == (0, "no such runs\n")
 
 
 def test_a_column_that_no_run_has_is_told(march: str, capsys: pytest.CaptureFixture[str]) -> None:
