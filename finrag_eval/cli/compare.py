@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,12 +55,8 @@ def compare(
         bool, typer.Option("--strict", help="Refuse where more than the candidate differs.")
     ] = False,
     output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Gates as JUnit XML.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="The report as Markdown.")
-    ] = None,
+    junit: options.JUnit = None,
+    markdown: options.MarkdownPage = None,
     output: options.Output = options.Format.table,
 ) -> int:
     """Compare a candidate with a baseline, question by question.
@@ -70,7 +65,7 @@ def compare(
 
     Exit code 4 where a gate of the sweep or a --fail-on condition is not met.
     """
-    from finrag_eval.cli.display import has_colour, print_result, width, write_page
+    from finrag_eval.cli.display import has_colour, print_result, width, write_file, write_page
     from finrag_eval.compare.fail_on import parse_condition
     from finrag_eval.compare.junit import junit_xml
     from finrag_eval.comparisons import compare_sweeps, compare_within
@@ -104,7 +99,7 @@ def compare(
     else:
         print_result(compare_text(report.as_json(), width=width(), colour=has_colour()))
     if junit is not None:
-        junit.write_text(junit_xml({"name": "compare", **report.as_json()}), encoding="utf-8")
+        write_file(junit, junit_xml({"name": "compare", **report.as_json()}))
     write_page(compare_markdown(report.as_json()), markdown)
     return 4 if any(not gate.passed for gate in report.gates) else 0
 

@@ -138,16 +138,22 @@ def write_for_ci(summary: Mapping[str, Any], *, junit: Path | None, markdown: Pa
     if junit is not None:
         from finrag_eval.compare.junit import junit_xml
 
-        junit.write_text(junit_xml(summary), encoding="utf-8")
+        write_file(junit, junit_xml(summary))
     from finrag_eval.report.markdown import summary_markdown
 
     write_page(summary_markdown(summary), markdown)
 
 
+def write_file(path: Path, text: str) -> None:
+    """Write a file that was asked for, and the folders that it lacks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def write_page(text: str, markdown: Path | None) -> None:
     """Write Markdown where it was asked for, and to GITHUB_STEP_SUMMARY where that is set."""
     if markdown is not None:
-        markdown.write_text(text, encoding="utf-8")
+        write_file(markdown, text)
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(step_summary).open("a", encoding="utf-8") as page:
             page.write(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,32 @@ class Backend(StrEnum):
     dask = "dask"
 
 
+def can_be_written(path: Path | None) -> Path | None:
+    """The path, if a file can be written there; folders that are missing are made when it is."""
+    if path is None:
+        return None
+    folder = next(one for one in path.absolute().parents if one.exists())
+    target = path if path.exists() else folder
+    if path.is_dir() or not folder.is_dir() or not os.access(target, os.W_OK):
+        raise typer.BadParameter(f"no file can be written at {path}")
+    return path
+
+
+JUnit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit", metavar="FILE", callback=can_be_written, help="Gates as JUnit XML, for CI."
+    ),
+]
+MarkdownPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown",
+        metavar="FILE",
+        callback=can_be_written,
+        help="The report as Markdown, for CI.",
+    ),
+]
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="The sweep spec.")]
 SweepId = Annotated[
     str,

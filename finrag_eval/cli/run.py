@@ -19,12 +19,6 @@ BudgetFile = Annotated[
         help="Take no more than what is left of its periods (see `costs --budget`).",
     ),
 ]
-JUnit = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Gates as JUnit XML, for CI.")
-]
-Markdown = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="The summary as Markdown, for CI.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,8 +53,8 @@ def run(
     ] = False,
     retry_failed: RetryFailed = False,
     budget_file: BudgetFile = None,
-    junit: JUnit = None,
-    markdown: Markdown = None,
+    junit: options.JUnit = None,
+    markdown: options.MarkdownPage = None,
     output: options.Output = options.Format.table,
     quiet: options.Quiet = False,
 ) -> int:
@@ -123,8 +117,8 @@ def resume(
         int | None,
         typer.Option("--concurrency", min=1, metavar="N", help="Calls in flight at most."),
     ] = None,
-    junit: JUnit = None,
-    markdown: Markdown = None,
+    junit: options.JUnit = None,
+    markdown: options.MarkdownPage = None,
     output: options.Output = options.Format.table,
     quiet: options.Quiet = False,
 ) -> int:

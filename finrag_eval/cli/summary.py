@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from finrag_eval.cli import options
@@ -17,12 +14,8 @@ def register(app: typer.Typer) -> None:
 def summary(
     sweep_id: options.SweepId,
     output_dir: options.OutputDir = options.DEFAULT_OUTPUT_DIR,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Gates as JUnit XML, for CI.")
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="The summary as Markdown.")
-    ] = None,
+    junit: options.JUnit = None,
+    markdown: options.MarkdownPage = None,
     output: options.Output = options.Format.table,
 ) -> int:
     """Make a sweep's summary and files again from its ledger. Prints the summary."""

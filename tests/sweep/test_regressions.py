@@ -158,6 +158,22 @@ def test_compare_refuses_what_it_cannot_do(
     assert told["message"] == message
 
 
+def test_files_for_ci_are_written_with_their_folders_or_refused_at_once(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateless = ["--set", "gate={}", "--limit", "2", "--no-tracking", "--quiet"]
+    (here / "file").write_text("", encoding="utf-8")
+    for option in ("--junit", "--markdown"):
+        (told,) = run(capsys, "run", "ab.yaml", *gateless, option, "file/x", code=2)["errors"]
+        assert "no file can be written at file/x" in told["message"]
+    assert not (here / "sweep_results").exists()
+    run(capsys, "run", "ab.yaml", *gateless, code=0)
+    written = ["--junit", "new/folder/x.xml", "--markdown", "new/x.md"]
+    run(capsys, "compare", *written, code=0)
+    assert ElementTree.parse(here / "new" / "folder" / "x.xml").getroot().get("failures") == "0"
+    assert (here / "new" / "x.md").read_text(encoding="utf-8").startswith("# Sweep")
+
+
 OWN_SCORER = "def judge(query, result):\n    return len(result['answer']) > {least}\n"
 
 
