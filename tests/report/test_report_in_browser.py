@@ -401,6 +401,12 @@ def test_it_works_in_the_sandboxed_frame_of_an_artifact_viewer(
     assert inside.locator("#theme-word").inner_text() == "light"
 
 
+def test_tables_hardly_shrink_a_printed_page(open_report: Open, sweep: Sweep) -> None:
+    one = open_report(sweep, width=688)
+    one.page.emulate_media(media="print")
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 760
+
+
 def test_it_prints_in_light_colours_without_its_controls(open_report: Open, sweep: Sweep) -> None:
     one = open_report(sweep, scheme="dark")
     one.page.emulate_media(media="print")
