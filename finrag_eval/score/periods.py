@@ -76,7 +76,7 @@ def _years_above(text: str, figure: Quantity) -> frozenset[int]:
             return years
     line_start = text.rfind("\n", 0, figure.start) + 1
     row = text[line_start : figure.start].split("|")
-    return years_in(row[1]) if len(row) > 2 else frozenset()
+    return years_in(row[1]) if len(row) > 2 and not row[0].strip() else frozenset()
 
 
 def headers_above(text: str, figure: Quantity) -> Iterator[str]:

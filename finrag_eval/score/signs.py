@@ -84,10 +84,10 @@ def _said_sign(
     before = reading.text[statement_start(reading.text, quantity.start) : quantity.start]
     if not is_relative and not quantity.is_relative and _names_loss(before):
         return MINUS
-    if not (asked.asks_change or asked.asks_difference):
+    if not (asked.asks_change or asked.asks_difference or asked.asks_effect):
         return PLUS
     direction = _direction(before, reading.text[quantity.end : quantity.end + 40])
-    if asked.asks_difference:
+    if not asked.asks_change:
         return EITHER if direction < 0 else PLUS
     return MINUS if direction < 0 else PLUS
 

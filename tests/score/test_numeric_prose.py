@@ -230,6 +230,25 @@ POINTS = Query(
     unit="percentage points",
 )
 
+EFFECT = Query(
+    id="q",
+    query="What was the impact of foreign exchange on revenue in 2020?",
+    expected_value=-120_000_000.0,
+    unit="USD",
+)
+CASH = Query(
+    id="q",
+    query="What was NVIDIA's cash and cash equivalents at the end of fiscal 2020?",
+    expected_value=10_896_000_000.0,
+    unit="USD",
+)
+CAPEX = Query(
+    id="q",
+    query="How much did Microsoft spend on capital expenditures in fiscal 2020?",
+    expected_value=15_441_000_000.0,
+    unit="USD",
+)
+
 CASES: list[tuple[Query, str, int]] = [
     (GROWTH, "Revenue grew 12% to $1.2 billion from $1.07 billion.", 1),
     (GROWTH, "Growth was between 3% and 4%.", 0),
@@ -758,6 +777,73 @@ CASES: list[tuple[Query, str, int]] = [
     (POINTS, "0.8", 1),
     (POINTS, "+0.8 pp", 1),
     (POINTS, "It rose by 8 percentage points", 0),
+    (EFFECT, "Foreign exchange reduced revenue by $120 million.", 1),
+    (EFFECT, "Revenue decreased $120 million due to foreign exchange, to $9.9 billion.", 1),
+    (EFFECT, "An unfavorable FX impact of $(120) million.", 1),
+    (
+        CASH,
+        "Cash and cash equivalents were $10,896 million at January 26, 2020, up from "
+        "$782 million at January 27, 2019.",
+        1,
+    ),
+    (CASH, "Cash and cash equivalents increased $10.1 billion to $10,896 million.", 1),
+    (CASH, "$10.896 billion (cash: $10.896B; marketable securities: $1M)", 1),
+    (
+        CASH,
+        "As of the end of the fourth quarter of fiscal 2020, cash and cash equivalents "
+        "were $10,896 million, versus $782 million a year earlier.",
+        1,
+    ),
+    (
+        CASH,
+        "NVIDIA had $782 million at the end of fiscal 2019 and $10,896 million at the "
+        "end of fiscal 2020.",
+        1,
+    ),
+    (
+        CAPEX,
+        "Microsoft spent $15.4 billion on capital expenditures, an increase of $1.5 "
+        "billion over fiscal 2019.",
+        1,
+    ),
+    (CAPEX, "Capital expenditures rose by $1.5 billion (11%) to $15.4 billion.", 1),
+    (CAPEX, "Additions to property and equipment: $(15,441) million", 0),
+    (CAPEX, "Additions to property and equipment ($15,441 million)", 1),
+    (CAPEX, "Microsoft spent $15.4 million.", 0),
+    (
+        MICROSOFT,
+        "In fiscal years 2019 and 2020, Microsoft had revenue of $125.8 billion and "
+        "$143.0 billion.",
+        1,
+    ),
+    (MICROSOFT, "FY2018: $110.4B | FY2019: $125.8B | FY2020: $143.0B", 1),
+    (MICROSOFT, "Revenue (FY2020): $143.0 billion; revenue (FY2019): $125.8 billion", 1),
+    (
+        MICROSOFT,
+        "Microsoft's FY2020 revenue was **$143.0 billion** – a 14% increase from "
+        "**$125.8 billion** in FY2019.",
+        1,
+    ),
+    (
+        MICROSOFT,
+        "Between 2019 and 2020 Microsoft's revenue increased from $125.8 billion to "
+        "$143.0 billion.",
+        1,
+    ),
+    (
+        MICROSOFT,
+        "Between 2019 and 2020 Microsoft's revenue increased from $143.0 billion to "
+        "$125.8 billion.",
+        0,
+    ),
+    (MICROSOFT, "Revenue of $143.0 to $143.1 billion.", 1),
+    (MICROSOFT, "Revenue guidance was $140 billion to $150 billion.", 0),
+    (EPS, "$4.52 diluted, $4.59 basic", 1),
+    (EPS, "Basic: $4.59; diluted: $4.52", 1),
+    (GROWTH, "It grew 12.1 percent, up 2.6 percentage points from 9.5 percent.", 1),
+    (MARGIN, "Gross margin was up 80 bps, to 62.0%.", 1),
+    (MARGIN, "Gross margin: 62.0% (+80 bps)", 1),
+    (MARGIN, "The margin fell 80 bps to 61.2%.", 0),
 ]
 
 
