@@ -15,6 +15,7 @@ from execute_parts import PRICES, Ran, SmallContext, SmallPipeline, cell, model,
 from loopback.fixture import LoopbackBedrock, repeats_after_success
 
 from finrag_eval.domain import BudgetSpec, ExecutionSpec, ModelConfig, RateLimit
+from finrag_eval.execute.contexts import KEPT_CONTEXTS
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.synthesis_pipeline.bedrock import BedrockClient
 
@@ -106,17 +107,18 @@ def test_memory_and_connections_stay_flat(bedrock: LoopbackBedrock) -> None:
     bedrock.programme(seed=6, rates={"empty_content": 0.02, "internal": 0.02})
     before = bedrock.stats()["connections"]
     execution = ExecutionSpec(concurrency=8, attempt_timeout_s=1.0)
-    gate, target = sweep_of(client(), count=600, execution=execution, ledger=_Forgetful())
+    filled, end = KEPT_CONTEXTS + 48, KEPT_CONTEXTS + 448
+    gate, target = sweep_of(client(), count=end, execution=execution, ledger=_Forgetful())
     held: dict[int, int] = {}
     tracemalloc.start()
     try:
         for number, _ in enumerate(fan_out(gate, lambda: target, execution), 1):
-            if number in (200, 600):
+            if number in (filled, end):
                 gc.collect()
                 held[number], _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert held[600] - held[200] < 400 * 200, "not 200 bytes a trial"
+    assert held[end] - held[filled] < 400 * 500, "not 500 bytes a trial; an outcome has 2,000"
     assert bedrock.stats()["connections"] - before <= 8 + 2
 
 
