@@ -32,8 +32,9 @@ from finrag_eval.record.store import mask_uri, prepare_environment
 _POLL_S = 0.08
 _PROGRESS_S = 0.25
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
-#: How long a recorder without a driver waits for a store that is away.
-_ORPHAN_PATIENCE_S = 120.0
+#: How long a recorder without a driver waits for a store that is away: less long than the next
+#: session's recorder waits for it, which would record nothing else.
+_ORPHAN_PATIENCE_S = 40.0
 _LOCK_PATIENCE_S = 60.0
 
 _log = logging.getLogger("finrag_eval.recorder")
