@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,3 +139,24 @@ def test_the_report_opens_among_the_artifacts(page: Any, summary: dict[str, Any]
     report.locator("#found").wait_for()
     planned = summary["totals"]["trials_planned"]
     assert report.locator("#found").inner_text() == f"{planned} of {planned} trials"
+
+
+def test_children_are_filtered_and_sorted_by_the_names_of_their_figures(
+    page: Any, server: str, summary: dict[str, Any], workplace: Path
+) -> None:
+    with next((workplace / "sweep_results").glob("*/trials.csv")).open(encoding="utf-8") as file:
+        dear = [row for row in csv.DictReader(file) if float(row["cost_usd"]) > 0.001]
+    experiment = summary["parent_run_url"].partition("/experiments/")[2].partition("/")[0]
+    asked = urllib.parse.urlencode(
+        {
+            "searchFilter": "metrics.cost_usd > 0.001 AND tags.`status` = 'success'",
+            "orderByKey": "metrics.`cost_usd`",
+            "orderByAsc": "false",
+        }
+    )
+    page.goto(f"{server}/#/experiments/{experiment}/runs?{asked}")
+    page.get_by_text(f"{len(dear)} matching runs").wait_for()
+    dearest = max(dear, key=lambda row: float(row["cost_usd"]))
+    first = page.get_by_role("link", name="query_").first
+    first.wait_for()
+    assert first.get_attribute("href").endswith(dearest["run_id"])
