@@ -7,6 +7,7 @@ a final state, and the exit code. ``summary`` and ``score`` make the same files 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from finrag_eval.estimate.spreads import remember_spreads
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
+from finrag_eval.record.parent import CAPS
 from finrag_eval.record.payload import Origin
 from finrag_eval.record.recording import Level, RecorderHandle
 from finrag_eval.record.run_book import recorded
@@ -142,7 +144,7 @@ def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) ->
         wall_seconds=_wall_seconds(runs, ending),
         trials_planned=job.plan.trial_count,
         spent_usd=reader.spent().total,
-        max_usd=job.spec.budget.max_usd,
+        max_usd=_cap_that_held(job, facts),
         parent_run_id=None if store is None else store.parent_run_id,
         parent_run_url=None if store is None else store.parent_url,
         tracking_uri=facts.get("tracking_uri"),
@@ -155,6 +157,14 @@ def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) ->
         },
         stopped_models=ending.stopped_models,
     )
+
+
+def _cap_that_held(job: SweepJob, facts: Mapping[str, Any]) -> Decimal | None:
+    """USD: the spec's cap, or the lower one that budgets over time left to the newest session."""
+    caps = facts.get(CAPS)
+    if caps is None:
+        return job.spec.budget.max_usd
+    return None if caps["max_usd"] is None else Decimal(caps["max_usd"])
 
 
 def _wall_seconds(runs: Sequence[SessionInfo], ending: Ending) -> float:

@@ -20,6 +20,7 @@ from finrag_eval.record.follower import Follower
 from finrag_eval.record.jobs import JobMaker, KeepsFiles, keeps_files
 from finrag_eval.record.lanes import Lane, StoreAway, is_refusal, one_line
 from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.left_behind import end_runs_left_behind
 from finrag_eval.record.payload import Origin
 from finrag_eval.record.public_lane import PublicLane
 from finrag_eval.record.reconcile import reconcile, remove_strays
@@ -60,6 +61,7 @@ def open_recording(
         parent = SweepRun(folder, reader, book, store)
         parent_run_id, is_new = parent.begin()
         if is_new:
+            end_runs_left_behind(store, folder)
             book.doubt_all()
             book.advance(0)
         looks_closely = is_new or bool(asked.get("verify")) or not book.was_level

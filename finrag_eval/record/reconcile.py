@@ -98,6 +98,15 @@ def remove_strays(store: Store, book: RunBook, sweep_id: str) -> None:
             remove(store, run)
 
 
+def end_running(store: Store, sweep_id: str) -> None:
+    """Ends the runs of a sweep that nobody records: KILLED, so that none is taken for whole."""
+    running = f"{_of_sweep(sweep_id)} and attributes.status = 'RUNNING'"
+    for run in list(_find(store, running)):
+        if not run.trial_key:
+            store.client.set_tag(run.run_id, "status", "interrupted")
+        store.client.set_terminated(run.run_id, "KILLED")
+
+
 def find_parent(store: Store, sweep_id: str) -> str | None:
     """The sweep's own run, the oldest where there are several; None where there is none."""
     where = f"{_of_sweep(sweep_id)} and {_tag('kind', 'sweep')}"

@@ -2,9 +2,9 @@
 
 Enters: a recorded trial with its result and its run. Leaves: a trace that the run's page shows,
 with the spans entities, kpi, rag, prompt, llm and score, and an assessment a score. There is no
-bulk way for traces: one takes 30 to 110 ms of the recorder's time (seven spans, SQLite, two cores,
-2026-11-22), 30 times as long as its run in the bulk lane. So they are written only where they were
-asked for.
+bulk way for traces: one takes 0.1 to 0.2 s of the recorder's CPU (ten spans, SQLite, two busy
+cores, 2026-11-28), a hundred times what its run takes in the bulk lane. So they are written only
+where they were asked for.
 """
 
 from __future__ import annotations

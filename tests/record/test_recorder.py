@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from tracking_parts import SPEC, SweepInLedger, a_cell, record_here, some_scores
 
 from finrag_eval.domain import Score
-from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.ledger import Ledger, LedgerReader
 from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
 from finrag_eval.record.run_book import BOOK_FILE, recorded
 
@@ -207,6 +207,43 @@ def test_the_sweep_is_to_be_seen_while_it_runs(new_sweep: NewSweep, store_uri: s
         recorder.finish("interrupted")
     (parent,) = runs_of(store_uri, "sweep")
     assert (parent.info.status, parent.data.tags["status"]) == ("KILLED", "interrupted")
+
+
+def test_a_sweep_that_died_with_its_recorder_is_ended_by_the_next_one(
+    new_sweep: NewSweep, store_uri: str
+) -> None:
+    dead = new_sweep(queries=2)
+    trials = dead.trials()
+    with RecorderHandle.start(dead.folder, uri=store_uri) as recorder:
+        dead.answer(trials[:2])
+        recorder.drain()
+        os.kill(recorder.process_id, signal.SIGKILL)
+    dead.close()
+    client = MlflowClient(store_uri)
+    (parent,) = runs_of(store_uri, "sweep")
+    half_made = client.create_run(
+        parent.info.experiment_id,
+        tags={**runs_of(store_uri)[0].data.tags, "finrag_eval.trial_key": trials[2].key},
+    )
+    next_one = new_sweep(queries=1, sweep_id="20260922-000000-nightly-cd34")
+    whole(next_one, store_uri)
+    ended = [client.get_run(run.info.run_id) for run in (parent, half_made)]
+    assert [run.info.status for run in ended] == ["KILLED", "KILLED"]
+    assert ended[0].data.tags["status"] == "interrupted"
+
+    dead.ledger = Ledger.open(dead.folder)
+    dead.begin()
+    dead.answer(trials[2:])
+    dead.end()
+    record_here(dead.folder, store_uri, status="completed")
+    runs = [run for run in runs_of(store_uri) if of_sweep(run) == dead.sweep_id]
+    assert len(runs) == len(trials)
+    assert half_made.info.run_id in {run.info.run_id for run in runs}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def of_sweep(run: Any) -> str:
+    return str(run.data.tags["finrag_eval.sweep_id"])
 
 
 def test_a_resumed_sweep_goes_on_under_its_parent(new_sweep: NewSweep, store_uri: str) -> None:

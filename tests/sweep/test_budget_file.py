@@ -35,6 +35,8 @@ def test_nightly_sweeps_together_never_pass_the_month(
         spent += ran.json["budget"]["spent_usd"]
         codes.append(ran.code)
         assert spent <= 0.012
+        left_of_month = 0.012 - (spent - ran.json["budget"]["spent_usd"])
+        assert ran.json["budget"]["max_usd"] == pytest.approx(left_of_month, abs=1e-9)
     assert codes[0] == 0
     assert codes[-1] == 3
     billed = sum(
