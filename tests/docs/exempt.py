@@ -8,6 +8,7 @@ _BEDROCK = "needs a Bedrock account"
 _LOOPBACK = "needs an account; tests/docs/test_bedrock_page.py has one of its own"
 _SERVES = "serves until it is stopped; tests/ui has it running"
 _SHELL = "changes the shell's own files; its script is tested by itself"
+_JQ = "jq is a program of its own; tests/record exports sweeps"
 _CLUSTER = "needs a cluster; tests/docs/test_dask_page.py has one"
 
 #: By page: how the line begins, and why it is not run.
@@ -29,6 +30,7 @@ EXEMPT: dict[str, dict[str, str]] = {
         "mlflow server": _SERVES,
         "finrag-eval run sweeps/nightly_model_comparison.yaml": _BEDROCK,
     },
+    "ledger.md": {"finrag-eval sweeps export latest | jq": _JQ},
     "dask.md": {
         "dask ": _CLUSTER,
         "finrag-eval run sweeps/on_dask.yaml": _CLUSTER,

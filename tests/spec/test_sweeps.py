@@ -63,7 +63,7 @@ equivalence: {score.strict: 0.02}
 target: package.module:answer
 tags: {team: research}
 tracking: {lane: public, artifacts: 'sample:10', traces: true, on_unreachable: stop}
-redact: [answer, context]
+redact: [context]
 reuse: true
 """
 
@@ -122,7 +122,7 @@ def test_every_key_is_read(folder: Path) -> None:
     assert spec.tracking == TrackingSpec(
         lane="public", artifacts="sample:10", traces=True, on_unreachable="stop"
     )
-    assert spec.redact == ("answer", "context")
+    assert spec.redact == ("context",)
     assert spec.reuse is True
 
 
