@@ -6,14 +6,11 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from finrag_eval.cli import options
-
-if TYPE_CHECKING:
-    from finrag_eval.record.ledger import SweepListing
 
 _DAY_SECONDS = 86_400
 
@@ -41,7 +38,7 @@ def sweeps(
 
     found = list_sweeps(output_dir)
     if output is options.Format.json:
-        typer.echo(json.dumps([_as_json(listing) for listing in found], indent=2))
+        typer.echo(json.dumps([listing.as_json() for listing in found], indent=2))
         return
     if not found:
         typer.echo(f"no sweeps in {output_dir}; `finrag-eval run sweeps/quickstart.yaml` makes one")
@@ -50,26 +47,6 @@ def sweeps(
     from finrag_eval.report.listings import sweeps_table
 
     typer.echo(sweeps_table(found, now=time.time(), width=width(), colour=has_colour()))
-
-
-def _as_json(listing: SweepListing) -> dict[str, object]:
-    from finrag_eval.provenance import iso_utc
-
-    return {
-        "sweep_id": listing.sweep_id,
-        "name": listing.name,
-        "status": listing.status,
-        "trials_planned": listing.trials_planned,
-        "trials_succeeded": listing.succeeded,
-        "trials_failed": listing.failed,
-        "spent_usd": float(listing.spent_usd),
-        "started_at": iso_utc(listing.started_at),
-        "ended_at": iso_utc(listing.ended_at),
-        "exit_code": listing.exit_code,
-        "running_pid": listing.running_pid,
-        "pruned": listing.is_pruned,
-        "problem": listing.problem,
-    }
 
 
 def prune(

@@ -68,7 +68,7 @@ class SweepListing:
             "ended_at": _iso(self.ended_at),
             "exit_code": self.exit_code,
             "running_pid": self.running_pid,
-            "is_pruned": self.is_pruned,
+            "pruned": self.is_pruned,
             "problem": self.problem,
         }
 
