@@ -35,6 +35,11 @@ class Used:
     cpu_first_s: float = 0.0
     exit_code: int = -1
     course: list[tuple[float, float, float]] = field(default_factory=list)
+    cpu_course: list[tuple[float, float]] = field(default_factory=list)
+
+    def cpu_first_until(self, at: float) -> float:
+        """Seconds of CPU that the first process had used at a time (seconds since 1970)."""
+        return next((cpu for seen_at, cpu in self.cpu_course if seen_at >= at), self.cpu_first_s)
 
 
 def measured(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Used:
@@ -71,6 +76,7 @@ def _watch(pid: int, used: Used, is_over: threading.Event, began: float) -> None
         used.mb = max(used.mb, first + others)
         used.mb_first, used.mb_others = max(used.mb_first, first), max(used.mb_others, others)
         used.cpu_first_s = max(used.cpu_first_s, _cpu_s(pid))
+        used.cpu_course.append((time.time(), used.cpu_first_s))
         if (now := time.perf_counter() - began) >= noted:
             used.course.append((round(now, 1), round(first), round(others)))
             noted = now + 1

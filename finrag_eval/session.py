@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
-from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.batching import batch_outcomes, is_by_batch
+from finrag_eval.beforehand import Beforehand
 from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
 from finrag_eval.errors import StoppedAtOnce
@@ -113,19 +111,16 @@ class Session:
             self._recorder = RecorderHandle.start(
                 self._folder, uri=self._uri, on_notice=self._watch.notice
             )
-        imports = Timer(_IMPORTS_AFTER_S, _import_for_the_end)
-        imports.daemon = True
-        imports.start()
         try:
             with stops_on_signals(self._stop) as stopping:
-                self._answer(planned)
+                with Beforehand():
+                    self._answer(planned)
                 self._is_answered = True
                 ending = ending_of(
                     self._gates, self._ledger.failure, stopping, failed=self._failed()
                 )
                 return self._wrapped_up(ending, stopping)
         finally:
-            imports.cancel()
             if self._recorder is not None:
                 self._recorder.close()
 
@@ -329,24 +324,6 @@ def gate_settings(
 
 #: Answers on disk that wait for their scores, at most: they are in memory as well.
 _UNSCORED_AT_MOST = 500
-#: Seconds until the end's libraries are loaded: by then the first calls are on their way.
-_IMPORTS_AFTER_S = 2.0
-#: What the summary, the tables and the report need.
-_FOR_THE_END = (
-    "finrag_eval.wrap_up",
-    "pandas",
-    "pyarrow.parquet",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_svg",
-    "jinja2",
-)
-
-
-def _import_for_the_end() -> None:
-    """Load what the summary and the report need beside the calls."""
-    for name in _FOR_THE_END:
-        with suppress(ImportError):
-            import_module(name)
 
 
 def _caps_fact(budget: BudgetSpec) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Follower:
     ) -> None:
         self._reader, self._book, self._store = reader, book, store
         self._lane, self._maker = lane, maker
+        #: Whether the newest batch was a full one, so that there is more to come at once.
+        self.is_behind = False
 
     @property
     def is_direct(self) -> bool:
@@ -38,9 +40,9 @@ class Follower:
 
         ``until`` leaves out trials that ended after that instant. Raises StoreAway.
         """
-        records = list(
-            self._reader.records(self._book.position, _BATCH[self._lane.name], newest_only=True)
-        )
+        limit = _BATCH[self._lane.name]
+        records = list(self._reader.records(self._book.position, limit, newest_only=True))
+        self.is_behind = len(records) == limit
         if not records:
             return False
         wanted = [record for record in records if until is None or record.ended_at <= until]

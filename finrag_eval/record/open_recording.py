@@ -54,6 +54,7 @@ def open_recording(
         store = open_store(uri, experiment, own_process=True, on_create=being_made)
         gc.collect()
         gc.freeze()  # MLflow's modules stay: the collector need not look at them again
+        gc.enable()
         lane, notice = choose_lane(store, str(wanted["lane"]), reader.sweep_id)
         undo.callback(lane.close)
         book = RunBook(folder, uri, experiment)
@@ -114,6 +115,11 @@ class Recording:
         self._looks_closely, self._notice = looks_closely, notice
         self._total = 0
         self.is_closed = False
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more is waiting than one step records."""
+        return self._follower.is_behind
 
     def step(self, *, until: float | None) -> bool:
         """Records the next few trials; False where there is nothing left. Raises StoreAway."""
