@@ -135,7 +135,9 @@ def test_a_sweep_that_was_stopped_passes_no_gate(
     run(capsys, "run", "ab.yaml", "--no-tracking", "--quiet", "--max-usd", "0.22", code=3)
     report = run(capsys, "compare", "--fail-on", "score.numeric.mean < 0.1", code=4)
     assert [gate["passed"] for gate in report["gates"]] == [False, False]
-    assert {gate["reason"] for gate in report["gates"]} == {"no trial of reader.v2-v1 ran"}
+    # Near the cap, a trial of the other cell may be what still fits.
+    none, too_few = "no trial of reader.v2-v1 ran", "are missing, and at most 2% may be"
+    assert all(gate["reason"].endswith((none, too_few)) for gate in report["gates"])
 
 
 @pytest.mark.parametrize(
