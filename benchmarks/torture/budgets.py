@@ -83,7 +83,7 @@ def _run(
 
 
 def _least_reserved(ground: Ground) -> Decimal:
-    """The smallest worst case that any call of the sweep had."""
+    """The smallest worst case that any call of the sweep had; infinite where none fitted."""
     with closing(sqlite3.connect(ground.sweep_folder / "ledger.sqlite")) as ledger:
         rows = ledger.execute("SELECT DISTINCT reserved_usd FROM attempts").fetchall()
-    return min(Decimal(row[0]) for row in rows)
+    return min((Decimal(row[0]) for row in rows), default=Decimal("Infinity"))
