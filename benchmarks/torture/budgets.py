@@ -43,12 +43,19 @@ def budget_runs(
     if code != 0:
         raise RuntimeError(f"the sweep itself fails with {code}: {err}")
     whole = Decimal(repr(json.loads(out)["budget"]["spent_usd"]))
+    least = _least_reserved(ground)
+    assert least is not None
     for number in range(runs):
-        yield _run(ground, sweep, random_, whole, number)
+        yield _run(ground, sweep, random_, whole, least, number)
 
 
 def _run(
-    ground: Ground, sweep: str, random_: random.Random, whole: Decimal, number: int
+    ground: Ground,
+    sweep: str,
+    random_: random.Random,
+    whole: Decimal,
+    least: Decimal,
+    number: int,
 ) -> Spending:
     ground.clear()
     cap = (whole * Decimal(str(random_.uniform(0.03, 0.9)))).quantize(Decimal("0.000001"))
@@ -77,13 +84,13 @@ def _run(
     if spent > cap:
         broken.append(f"the ledger says {spent} of {cap}")
     used = float(spent / cap)
-    if code == 3 and used < 0.9 and cap - spent >= _least_reserved(ground):
+    if code == 3 and used < 0.9 and cap - spent >= (_least_reserved(ground) or least):
         broken.append(f"only {used:.0%} of the cap was used, and {cap - spent} would have fitted")
     return Spending(cap, billed, used, code, tuple(broken))
 
 
-def _least_reserved(ground: Ground) -> Decimal:
-    """The smallest worst case that any call of the sweep had; infinite where none fitted."""
+def _least_reserved(ground: Ground) -> Decimal | None:
+    """The smallest worst case that any call of the sweep had; None where none was let start."""
     with closing(sqlite3.connect(ground.sweep_folder / "ledger.sqlite")) as ledger:
         rows = ledger.execute("SELECT DISTINCT reserved_usd FROM attempts").fetchall()
-    return min((Decimal(row[0]) for row in rows), default=Decimal("Infinity"))
+    return min((Decimal(row[0]) for row in rows), default=None)
