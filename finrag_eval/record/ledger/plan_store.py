@@ -14,6 +14,7 @@ from typing import Any
 from finrag_eval.domain import Cell, PromptTexts, PromptVersion, Query, QuerySet, Trial
 from finrag_eval.record.ledger import texts
 from finrag_eval.record.ledger.plan_rows import model_json, model_of, query_json, query_of
+from finrag_eval.record.ledger.rows import insert_rows
 from finrag_eval.record.ledger.trial_rows import PackedText, pack_text
 
 _CELL_COLUMNS = (
@@ -102,8 +103,7 @@ def store(
     connection: sqlite3.Connection, plan: PackedPlan, trials: Iterable[Trial], session: int
 ) -> int:
     """Write the plan as that of ``session``; returns how many trials it has."""
-    for text in plan.texts:
-        store_text(connection, text)
+    store_texts(connection, plan.texts)
     connection.executemany(
         "INSERT OR REPLACE INTO models VALUES (?, ?, ?)",
         ((key, session, config) for key, config in plan.models.items()),
@@ -153,12 +153,10 @@ def _store_queries(connection: sqlite3.Connection, plan: PackedPlan, session: in
     )
 
 
-def store_text(connection: sqlite3.Connection, text: PackedText) -> None:
-    """Store a text under its digest, unless it is there."""
-    if text.data is not None:
-        connection.execute(
-            "INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", (text.digest, text.size, text.data)
-        )
+def store_texts(connection: sqlite3.Connection, packed: Iterable[PackedText]) -> None:
+    """Store texts under their digests, unless they are there."""
+    rows = [(text.digest, text.size, text.data) for text in packed if text.data is not None]
+    insert_rows(connection, "texts", "digest, bytes, data", rows, or_ignore=True)
 
 
 def learn_digests(connection: sqlite3.Connection, known: texts.KnownTexts) -> None:

@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -35,14 +35,10 @@ from finrag_eval.record.ledger.books import Spent
 from finrag_eval.record.ledger.grouped import GroupWriter
 from finrag_eval.record.ledger.lock import SweepLock
 from finrag_eval.record.ledger.plan_rows import usd_text
+from finrag_eval.record.ledger.rows import insert_rows, update_rows
 
 SettledState = Literal["kept", "wasted", "free"]
 SessionKind = Literal["run", "score"]
-
-_INSERT_OUTCOME = (
-    f"INSERT INTO outcomes ({', '.join(trial_rows.OUTCOME_COLUMNS)}) "
-    f"VALUES ({', '.join('?' * len(trial_rows.OUTCOME_COLUMNS))})"
-)
 
 
 class Ledger:
@@ -189,7 +185,7 @@ class Ledger:
         ``trial_key`` is None for what many trials share, such as an embedding.
         """
         row = (self._current(), trial_key, cell, model_key, purpose, usd_text(usd), time.time())
-        return self._writer.run(partial(_reserve, row=row))
+        return self._writer.run_row(_reserve, (*row, "open"))
 
     def settle(
         self,
@@ -205,7 +201,7 @@ class Ledger:
         ``free`` was certainly not billed. Does not wait for the disk.
         """
         row = (usd_text(billed_usd), state, texts.column_text(error_type), time.time(), attempt_id)
-        self._writer.submit(partial(_settle, row=row))
+        self._writer.submit_row(_settle, row)
 
     def plan_job(self, job: BatchJob) -> BatchJob:
         """The job with its attempts numbered, once all of it is reserved on disk: now it may go.
@@ -247,7 +243,7 @@ class Ledger:
             redact=self._redact,
             known=self._known,
         )
-        self._writer.submit(partial(_append_outcome, packed=packed), on_disk)
+        self._writer.submit_row(_append_outcomes, packed, on_disk)
         for text in packed.texts:
             self._known.add(text.digest)
 
@@ -264,7 +260,7 @@ class Ledger:
         """
         found = trial_rows.scores_json(scores, redact=bool(self._redact))
         row = (outcome_id, self._current(), time.time(), usd_text(judge_cost_usd), found)
-        self._writer.submit(partial(_append_scores, row=row), on_disk)
+        self._writer.submit_row(_append_scores, row, on_disk)
 
     def flush(self) -> None:
         """Return when all that was written before is on disk and its callbacks have run."""
@@ -318,42 +314,39 @@ def _end_session(
     )
 
 
-def _reserve(connection: sqlite3.Connection, row: tuple[Any, ...]) -> int:
-    return _inserted(
-        connection.execute(
-            "INSERT INTO attempts (session, trial_key, cell, model_key, purpose, reserved_usd, "
-            "reserved_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'open')",
-            row,
-        )
+def _reserve(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[int]:
+    return insert_rows(
+        connection,
+        "attempts",
+        "session, trial_key, cell, model_key, purpose, reserved_usd, reserved_at, state",
+        rows,
     )
 
 
-def _settle(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
-    connection.execute(
-        "UPDATE attempts SET billed_usd = ?, state = ?, error_type = ?, settled_at = ? "
-        "WHERE attempt = ?",
-        row,
-    )
+def _settle(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> Sequence[None]:
+    update_rows(connection, "attempts", ("billed_usd", "state", "error_type", "settled_at"), rows)
+    return [None] * len(rows)
 
 
-def _append_outcome(connection: sqlite3.Connection, packed: trial_rows.PackedOutcome) -> int:
-    for text in packed.texts:
-        plan_store.store_text(connection, text)
-    outcome = _inserted(connection.execute(_INSERT_OUTCOME, packed.row))
-    connection.execute(
-        "INSERT INTO results VALUES (?, ?, ?)", (outcome, packed.result_size, packed.result)
-    )
-    return outcome
+def _append_outcomes(
+    connection: sqlite3.Connection, packed: Sequence[trial_rows.PackedOutcome]
+) -> Sequence[int]:
+    plan_store.store_texts(connection, [text for one in packed for text in one.texts])
+    columns = ", ".join(trial_rows.OUTCOME_COLUMNS)
+    outcomes = insert_rows(connection, "outcomes", columns, [one.row for one in packed])
+    results = [
+        (outcome, one.result_size, one.result)
+        for outcome, one in zip(outcomes, packed, strict=True)
+    ]
+    insert_rows(connection, "results", "outcome, bytes, data", results)
+    return outcomes
 
 
-def _append_scores(connection: sqlite3.Connection, row: tuple[Any, ...]) -> int:
-    return _inserted(
-        connection.execute(
-            "INSERT INTO scores (outcome, session, scored_at, judge_cost_usd, scores_json) "
-            "VALUES (?, ?, ?, ?, ?)",
-            row,
-        )
-    )
+def _append_scores(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]
+) -> Sequence[int]:
+    columns = "outcome, session, scored_at, judge_cost_usd, scores_json"
+    return insert_rows(connection, "scores", columns, rows)
 
 
 def _inserted(cursor: sqlite3.Cursor) -> int:
