@@ -15,6 +15,7 @@ from finrag_eval.ending import Ending
 from finrag_eval.errors import InvalidInput, Problem
 from finrag_eval.execute.gate import Gate
 from finrag_eval.execute.gates import Gates
+from finrag_eval.from_ledger import write_files
 from finrag_eval.job import SweepJob, job_of_ledger, judge_keys, with_judges_of
 from finrag_eval.judging import judge_answers, judges_of
 from finrag_eval.progress import Watch
@@ -27,7 +28,7 @@ from finrag_eval.session import SweepResult, gate_settings
 from finrag_eval.spec.ml_config import find_ml_config, read_ml_config
 from finrag_eval.spec.sweeps import read_scorers
 from finrag_eval.stopping import StopAtOnce, stops_on_signals
-from finrag_eval.wrap_up import exit_code, wrap_up, write_files
+from finrag_eval.wrap_up import exit_code, wrap_up
 
 _ENDED = ("completed", "partial", "budget_stopped", "interrupted", "failed")
 
@@ -78,7 +79,9 @@ def score_again(
         None if uri is None else RecorderHandle.start(folder, uri=uri, on_notice=watch.notice)
     )
     try:
-        summary, code = wrap_up(job, folder, ending, recorder=recorder, watch=watch)
+        summary, code = wrap_up(
+            job, folder, ending, recorder=recorder, watch=watch, is_as_recorded=False
+        )
     finally:
         if recorder is not None:
             recorder.close()

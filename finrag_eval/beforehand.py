@@ -1,27 +1,36 @@
-"""What the end of a sweep needs, made ready beside its calls.
+"""What the files at the end of a sweep need, made ready beside its calls.
 
-Enters: nothing. Leaves: libraries that are loaded, and the report's templates compiled and a first
-picture drawn: seconds that the end of a sweep need not take. Calls that wait for a model leave the
-time for it.
+Enters: nothing. Leaves: libraries that are loaded, the report's templates compiled and a first
+picture drawn: seconds that the end of a sweep need not take. Where a recorder is behind the
+sweep, it makes ready, and the files; else a thread of the driver does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from threading import Timer
 
-#: Seconds until it begins: by then the first calls are on their way.
+#: Seconds until a thread begins: by then the first calls are on their way.
 _AFTER_S = 2.0
 #: What the summary, the tables and the report need.
 _LIBRARIES = (
-    "finrag_eval.wrap_up",
     "pandas",
     "pyarrow.parquet",
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",
     "jinja2",
+    "finrag_eval.from_ledger",
 )
+
+
+def pieces() -> Iterator[Callable[[], None]]:
+    """The pieces of making ready, each at most half a second of work, in their order."""
+    for name in _LIBRARIES:
+        yield partial(_load, name)
+    yield _prepare_report
 
 
 class Beforehand:
@@ -42,9 +51,16 @@ class Beforehand:
 
 
 def _make_ready() -> None:
-    for name in _LIBRARIES:
-        with suppress(ImportError):
-            import_module(name)
+    for piece in pieces():
+        piece()
+
+
+def _load(name: str) -> None:
+    with suppress(ImportError):
+        import_module(name)
+
+
+def _prepare_report() -> None:
     from finrag_eval.report.html import make_ready
 
     make_ready()

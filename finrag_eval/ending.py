@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from finrag_eval.domain import SweepStatus
 from finrag_eval.errors import LedgerUnwritable
@@ -23,6 +24,15 @@ class Ending:
     exit_code: int
     ended_at: float = field(default_factory=time.time)
     stopped_models: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Values for JSON; ``Ending(**values)`` is this ending again."""
+        return {
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "ended_at": self.ended_at,
+            "stopped_models": dict(self.stopped_models),
+        }
 
 
 def ending_of(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
@@ -31,7 +32,7 @@ from finrag_eval.progress import Progress, Watch, shown_live
 from finrag_eval.provenance import git_state, package_versions
 from finrag_eval.record.ledger import Ledger, LedgerReader
 from finrag_eval.record.parent import CAPS
-from finrag_eval.record.recording import RecorderHandle
+from finrag_eval.record.recording import EarlyRecorder, RecorderHandle
 from finrag_eval.record.store_uri import mask_uri
 from finrag_eval.results import write_spec
 from finrag_eval.reuse import reusable_outcomes
@@ -74,7 +75,9 @@ class Session:
         watch: Watch,
         uri: str | None,
         caps: Sequence[Cap],
+        early: EarlyRecorder | None = None,
     ) -> None:
+        self._early = early
         self._job, self._ledger, self._options, self._watch = job, ledger, options, watch
         self._uri = uri
         self._folder = ledger.folder
@@ -109,11 +112,11 @@ class Session:
         )
         if self._uri is not None:
             self._recorder = RecorderHandle.start(
-                self._folder, uri=self._uri, on_notice=self._watch.notice
+                self._folder, uri=self._uri, on_notice=self._watch.notice, early=self._early
             )
         try:
             with stops_on_signals(self._stop) as stopping:
-                with Beforehand():
+                with nullcontext() if self._recorder is not None else Beforehand():
                     self._answer(planned)
                 self._is_answered = True
                 ending = ending_of(

@@ -16,22 +16,26 @@ from finrag_eval.job import SweepJob, job_of, job_of_ledger
 from finrag_eval.progress import Watch
 from finrag_eval.provenance import new_sweep_id, utc_now
 from finrag_eval.record.ledger import Ledger, LedgerReader, find_sweep, is_redacted, list_sweeps
+from finrag_eval.record.recording import EarlyRecorder
 from finrag_eval.session import RunOptions, Session, SweepResult
 from finrag_eval.spec.sweeps import Asked
 
 
-def run_sweep(asked: Asked, options: RunOptions, watch: Watch) -> SweepResult:
+def run_sweep(
+    asked: Asked, options: RunOptions, watch: Watch, early: EarlyRecorder | None = None
+) -> SweepResult:
     """Run a sweep, or go on with the newest one of its name that did not finish.
 
-    Raises InvalidInput before anything is sent, SweepInUse where another process runs it, and
-    LedgerUnwritable where the disk gives out.
+    ``early`` is a recorder's process that loads MLflow already. Raises InvalidInput before anything
+    is sent, SweepInUse where another process runs it, and LedgerUnwritable where the disk gives
+    out.
     """
     job = job_of(asked)
     folder = None if options.fresh else unfinished_sweep(options.output_dir, job.spec.name)
     uri = check_ground(job, options, folder=folder, watch=watch)
     if folder is not None:
         watch.notice(f"going on with {folder.name}, which did not finish (--fresh starts anew)")
-    return _ran(job, options, watch, uri, folder)
+    return _ran(job, options, watch, uri, folder, early)
 
 
 def resume_sweep(
@@ -41,6 +45,7 @@ def resume_sweep(
     *,
     max_usd: Decimal | None = None,
     concurrency: int | None = None,
+    early: EarlyRecorder | None = None,
 ) -> SweepResult:
     """Finish a stopped sweep by the spec in its ledger, with another cap where one is given."""
     folder = find_sweep(options.output_dir, sweep_id)
@@ -48,18 +53,23 @@ def resume_sweep(
         job = job_of_ledger(reader, max_usd=max_usd, concurrency=concurrency)
     _check_contexts(job, folder)
     uri = check_ground(job, options, folder=folder, watch=watch)
-    return _ran(job, options, watch, uri, folder)
+    return _ran(job, options, watch, uri, folder, early)
 
 
 def _ran(
-    job: SweepJob, options: RunOptions, watch: Watch, uri: str | None, folder: Path | None
+    job: SweepJob,
+    options: RunOptions,
+    watch: Watch,
+    uri: str | None,
+    folder: Path | None,
+    early: EarlyRecorder | None,
 ) -> SweepResult:
     """The sweep's end; with budgets over time, its caps are in its ledger before others look."""
     with ExitStack() as until_the_end:
         with budgets_turn(options):
             caps = period_caps(job, options, folder)
             ledger = until_the_end.enter_context(_ledger(job, options, folder))
-            session = Session(job, ledger, options, watch, uri, caps)
+            session = Session(job, ledger, options, watch, uri, caps, early)
             session.begin()
         return session.result()
 

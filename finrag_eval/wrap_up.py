@@ -1,35 +1,22 @@
-"""A session's last steps: the recorder is waited for while the summary and all files are made.
+"""A session's last steps: the store is brought level, every file is made, the run is closed.
 
 Enters: a ledger that is complete, and a recorder behind it. Leaves: the sweep's files, its run in
-a final state, and the exit code. ``summary`` and ``score`` make the same files again from here.
+a final state, and the exit code. The recorder makes the files, since it has the libraries loaded
+that this process never needed; where there is none, or it could not, they are made here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from finrag_eval.comparisons import compared
-from finrag_eval.domain import Query
 from finrag_eval.ending import Ending
-from finrag_eval.estimate.learning import learn
-from finrag_eval.estimate.spreads import remember_spreads
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
-from finrag_eval.record.ledger import LedgerReader, SessionInfo
-from finrag_eval.record.parent import CAPS
-from finrag_eval.record.payload import Origin
+from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.recording import Level, RecorderHandle
-from finrag_eval.record.run_book import recorded
-from finrag_eval.report.html import write_report_html
-from finrag_eval.results import REPORT_HTML, write_summary, write_trials
-from finrag_eval.summarise import SweepFacts, summarise
-from finrag_eval.trial_columns import columns_by_cell
-from finrag_eval.trial_table import TrialRows
-from finrag_eval.trial_views import trial_views
+from finrag_eval.results import read_summary
 
 
 class Watch(Protocol):
@@ -48,15 +35,20 @@ def wrap_up(
     *,
     recorder: RecorderHandle | None,
     watch: Watch,
+    is_as_recorded: bool = True,
 ) -> tuple[dict[str, Any], int]:
-    """The summary and the exit code, once every file is written and the store is level."""
+    """The summary and the exit code, once every file is written and the store is level.
+
+    ``is_as_recorded``: the job is the one that the ledger remembers.
+    """
     level = None if recorder is None else _drain(recorder, watch)
-    summary = write_files(job, folder, ending)
-    teach = partial(_teach, job, folder, summary)
-    if recorder is None:
-        teach()
-    else:
-        ended = recorder.finish(ending.status, ended_at=ending.ended_at, meanwhile=teach)
+    summary = None
+    if recorder is not None and level is not None and level.is_level and is_as_recorded:
+        summary = _written_behind(job, folder, ending, recorder)
+    if summary is None:
+        summary = _written_here(job, folder, ending)
+    if recorder is not None:
+        ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         level = ended if level is None or level.is_level else level
     if level is not None and not level.is_level:
         watch.notice(
@@ -75,119 +67,46 @@ def exit_code(ending: Ending, summary: Mapping[str, Any], level: Level | None) -
     return 4 if any(not gate["passed"] for gate in summary["gates"]) else 0
 
 
-def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
-    """Make all of the sweep's files from its ledger; the summary."""
-    with LedgerReader.open(folder) as reader:
-        store = recorded(folder)
-        summary = summary_of(job, reader, ending, folder)
-        write_summary(folder, summary)
-        origin = _origin(job, folder.name, summary["parent_run_id"])
-        rows = TrialRows(
-            reader,
-            origin,
-            {} if store is None else store.run_ids,
-            _score_names(job, summary),
-        )
-        write_trials(folder, rows.columns, rows.batches())
-        write_report_html(folder / REPORT_HTML, summary, trial_views(reader, origin, store))
+def _written_behind(
+    job: SweepJob, folder: Path, ending: Ending, recorder: RecorderHandle
+) -> dict[str, Any] | None:
+    """The summary, with every file made by the recorder; None where it could not."""
+    if not recorder.write_files(ending.as_json(), meanwhile=lambda: _learn(job, folder, ending)):
+        return None
+    summary = read_summary(folder)
+    if summary is not None:
+        _remember(job, folder, summary)
     return summary
 
 
-def _teach(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
+def _written_here(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
+    from finrag_eval.from_ledger import write_files
+
+    summary = write_files(job, folder, ending)
+    _learn(job, folder, ending)
+    _remember(job, folder, summary)
+    return summary
+
+
+def _learn(job: SweepJob, folder: Path, ending: Ending) -> None:
     """Let the next plan of this results folder know what this sweep saw."""
+    from finrag_eval.estimate.learning import learn
+
     with LedgerReader.open(folder) as reader:
         learn(
             folder.parent,
             sweep_id=folder.name,
-            ended_at=str(summary["ended_at"]),
+            ended_at=str(iso_utc(ending.ended_at)),
             plan=job.plan,
             judges=list(job.judges.values()),
             records=reader.final_records(),
         )
+
+
+def _remember(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
+    from finrag_eval.estimate.spreads import remember_spreads
+
     remember_spreads(folder.parent, folder.name, job.plan, summary["comparisons"])
-
-
-def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:
-    """The sweep's own scores in their order, then others that answers were given."""
-    own = [scorer.name for scorer in job.spec.scorers]
-    given = [name for cell in summary["cells"] for name in cell["scores"]]
-    return list(dict.fromkeys([*own, *given]))
-
-
-def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> dict[str, Any]:
-    """The whole summary, comparisons and gates included, from the ledger alone."""
-    queries = job.plan.query_set.queries
-    columns = columns_by_cell(reader.final_records(), _by_id(queries))
-    summary = summarise(
-        _facts(job, reader, ending, folder),
-        cells=job.plan.cells,
-        queries=queries,
-        columns=columns,
-        repeats=job.spec.repeats,
-        judges=[scorer.name for scorer in job.spec.scorers if scorer.kind == "judge"],
-    )
-    return compared(summary, job, columns)
-
-
-def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> SweepFacts:
-    runs = [session for session in reader.sessions() if session.kind == "run"]
-    store = recorded(folder)
-    facts = runs[-1].facts
-    return SweepFacts(
-        sweep_id=reader.sweep_id,
-        name=job.spec.name,
-        experiment=job.spec.experiment,
-        environment=job.spec.environment,
-        status=ending.status,
-        started_at=iso_utc(runs[0].started_at),
-        ended_at=iso_utc(ending.ended_at),
-        wall_seconds=_wall_seconds(runs, ending),
-        trials_planned=job.plan.trial_count,
-        spent_usd=reader.spent().total,
-        max_usd=_cap_that_held(job, facts),
-        parent_run_id=None if store is None else store.parent_run_id,
-        parent_run_url=None if store is None else store.parent_url,
-        tracking_uri=facts.get("tracking_uri"),
-        digests={
-            "spec": facts["spec_digest"],
-            "query_set": facts["query_set_digest"],
-            "retrieval": facts["retrieval_digest"],
-            "git_commit": facts["git_commit"],
-            "git_dirty": facts["git_dirty"],
-        },
-        stopped_models=ending.stopped_models,
-    )
-
-
-def _cap_that_held(job: SweepJob, facts: Mapping[str, Any]) -> Decimal | None:
-    """USD: the spec's cap, or the lower one that budgets over time left to the newest session."""
-    caps = facts.get(CAPS)
-    if caps is None:
-        return job.spec.budget.max_usd
-    return None if caps["max_usd"] is None else Decimal(caps["max_usd"])
-
-
-def _wall_seconds(runs: Sequence[SessionInfo], ending: Ending) -> float:
-    """Seconds of all sessions; one that died is not counted, since nobody saw its end."""
-    *before, newest = runs
-    passed = sum(one.ended_at - one.started_at for one in before if one.ended_at is not None)
-    return passed + max(0.0, ending.ended_at - newest.started_at)
-
-
-def _origin(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin:
-    return Origin(
-        environment=job.spec.environment,
-        include_kpi=job.spec.retrieval.include_kpi,
-        include_rag=job.spec.retrieval.include_rag,
-        repeats=job.spec.repeats,
-        sweep_id=sweep_id,
-        parent_run_id=parent_run_id,
-        tags=job.spec.tags,
-    )
-
-
-def _by_id(queries: tuple[Query, ...]) -> dict[str, Query]:
-    return {query.id: query for query in queries}
 
 
 def _drain(recorder: RecorderHandle, watch: Watch) -> Level:

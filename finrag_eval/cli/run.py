@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from finrag_eval.cli import options
+
+if TYPE_CHECKING:
+    from finrag_eval.record.recording import EarlyRecorder
 
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again, too.")]
 BudgetFile = Annotated[
@@ -63,42 +67,44 @@ def run(
     If the newest sweep of that name did not finish, goes on with it by the spec as it is now;
     answers that are recorded are not paid for again. Ctrl-C once stops cleanly; run again to go on.
     """
-    from finrag_eval.cli.display import Watch, show_result
-    from finrag_eval.job import known_prompts
-    from finrag_eval.session import RunOptions
-    from finrag_eval.spec.sweeps import read_everything
-    from finrag_eval.sweep import run_sweep
+    with _early_recorder(tracking=not no_tracking) as early:
+        from finrag_eval.cli.display import Watch, show_result
+        from finrag_eval.job import known_prompts
+        from finrag_eval.session import RunOptions
+        from finrag_eval.spec.sweeps import read_everything
+        from finrag_eval.sweep import run_sweep
 
-    asked = read_everything(
-        sweep,
-        config=config,
-        overrides=_overrides(
-            set_,
-            experiment=experiment,
-            environment=environment,
-            limit=limit,
-            max_usd=max_usd,
-            concurrency=concurrency,
-            backend=backend,
-            reuse=reuse,
-        ),
-        known_prompts=known_prompts,
-    )
-    watch = Watch(quiet=quiet)
-    for warning in asked.warnings:
-        watch.notice(warning)
-    result = run_sweep(
-        asked,
-        RunOptions(
-            output_dir=output_dir,
-            tracking_uri=tracking_uri,
-            tracking=not no_tracking,
-            fresh=fresh,
-            retry_failed=retry_failed,
-            budget_file=budget_file,
-        ),
-        watch,
-    )
+        asked = read_everything(
+            sweep,
+            config=config,
+            overrides=_overrides(
+                set_,
+                experiment=experiment,
+                environment=environment,
+                limit=limit,
+                max_usd=max_usd,
+                concurrency=concurrency,
+                backend=backend,
+                reuse=reuse,
+            ),
+            known_prompts=known_prompts,
+        )
+        watch = Watch(quiet=quiet)
+        for warning in asked.warnings:
+            watch.notice(warning)
+        result = run_sweep(
+            asked,
+            RunOptions(
+                output_dir=output_dir,
+                tracking_uri=tracking_uri,
+                tracking=not no_tracking,
+                fresh=fresh,
+                retry_failed=retry_failed,
+                budget_file=budget_file,
+            ),
+            watch,
+            early,
+        )
     return show_result(result, output, junit=junit, markdown=markdown)
 
 
@@ -123,26 +129,35 @@ def resume(
     quiet: options.Quiet = False,
 ) -> int:
     """Finish a stopped sweep; nothing is paid for twice. It goes by the spec that it recorded."""
-    from decimal import Decimal
+    with _early_recorder(tracking=not no_tracking) as early:
+        from decimal import Decimal
 
-    from finrag_eval.cli.display import Watch, show_result
-    from finrag_eval.session import RunOptions
-    from finrag_eval.sweep import resume_sweep
+        from finrag_eval.cli.display import Watch, show_result
+        from finrag_eval.session import RunOptions
+        from finrag_eval.sweep import resume_sweep
 
-    result = resume_sweep(
-        sweep_id,
-        RunOptions(
-            output_dir=output_dir,
-            tracking_uri=tracking_uri,
-            tracking=not no_tracking,
-            retry_failed=retry_failed,
-            budget_file=budget_file,
-        ),
-        Watch(quiet=quiet),
-        max_usd=None if max_usd is None else Decimal(str(max_usd)),
-        concurrency=concurrency,
-    )
+        result = resume_sweep(
+            sweep_id,
+            RunOptions(
+                output_dir=output_dir,
+                tracking_uri=tracking_uri,
+                tracking=not no_tracking,
+                retry_failed=retry_failed,
+                budget_file=budget_file,
+            ),
+            Watch(quiet=quiet),
+            max_usd=None if max_usd is None else Decimal(str(max_usd)),
+            concurrency=concurrency,
+            early=early,
+        )
     return show_result(result, output, junit=junit, markdown=markdown)
+
+
+def _early_recorder(*, tracking: bool) -> AbstractContextManager[EarlyRecorder | None]:
+    """A recorder that loads MLflow while this process loads and reads everything else."""
+    from finrag_eval.record.recording import EarlyRecorder
+
+    return EarlyRecorder() if tracking else nullcontext()
 
 
 _KEYS = {

@@ -33,6 +33,10 @@ class Channel:
         sys.stdout = sys.stderr
         return cls(sys.stdin, events)
 
+    def first_command(self) -> dict[str, Any]:
+        """The first command, or ``GONE``; waits for it."""
+        return self._inbox.get()
+
     def command(self, wait_s: float) -> dict[str, Any] | None:
         """The next command, or ``GONE``; None where none came within that time."""
         try:

@@ -1,11 +1,9 @@
 """The recorder: a process of its own that follows a sweep's ledger into MLflow.
 
-    python -m finrag_eval.record.recorder FOLDER
-
 Enters: commands of the driver on stdin, and the ledger, read-only. Leaves: runs in the store, and
 events on stdout. It never holds up the driver: while the store is away it tries again, and says
 so. When the driver dies, what is in the ledger is recorded, the sweep's run is closed, and the
-process ends.
+process ends. It loads MLflow before it is told its sweep, beside the driver's own start.
 """
 
 from __future__ import annotations
@@ -18,18 +16,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from finrag_eval.errors import FinragEvalError
-from finrag_eval.leaving import leave
 from finrag_eval.record.channel import Channel
 from finrag_eval.record.lanes import StoreAway, one_line
 from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.open_recording import Recording, open_recording
-from finrag_eval.record.store import mask_uri, prepare_environment
+from finrag_eval.record.store import load_mlflow, mask_uri, prepare_environment
 
+LOG_FILE = "recorder.log"
 _POLL_S = 0.08
 #: How long trials are gathered while the driver calls on. At 128 trials a second the recorder took
 #: 6.1 s of CPU for 1,000 trials in such batches, and 7.3 s without (2026-11-28).
@@ -44,12 +42,24 @@ _LOCK_PATIENCE_S = 60.0
 _log = logging.getLogger("finrag_eval.recorder")
 
 
+class FilesMaker(Protocol):
+    """Who makes a sweep's files: this process has time, and most of the libraries, for it."""
+
+    def make_ready(self) -> bool:
+        """Does one piece of what the first files need; False where nothing was left to do."""
+
+    def write(self, folder: Path, ending: Mapping[str, Any]) -> None:
+        """Makes all files of the sweep in ``folder``."""
+
+
 class Recorder:
     """One session's recording, from the driver's first command to the end."""
 
-    def __init__(self, folder: Path, channel: Channel) -> None:
-        self._folder, self._channel = folder, channel
-        self._asked: dict[str, Any] = {}
+    def __init__(
+        self, folder: Path, asked: dict[str, Any], channel: Channel, files: FilesMaker
+    ) -> None:
+        self._folder, self._channel, self._files = folder, channel, files
+        self._asked = asked
         self._recording: Recording | None = None
         self._pause_s = 0.0
         self._next_try = 0.0
@@ -67,7 +77,7 @@ class Recorder:
             if command is not None:
                 self._obey(command)
                 continue
-            if self._asked and not self.is_over and time.monotonic() >= self._next_try:
+            if not self.is_over and time.monotonic() >= self._next_try:
                 self._try_to_work()
         if self._recording is not None:
             self._recording.close()
@@ -79,22 +89,20 @@ class Recorder:
 
     def _obey(self, command: dict[str, Any]) -> None:
         match command.get("command"):
-            case "start":
-                self._asked = command
             case "drain":
                 self._wants_level = True
                 self._hurry()
             case "finish":
                 self._end, self._wants_level = command, True
                 self._hurry()
+            case "files":
+                self._write_files(command["ending"])
             case "quit":
                 self.is_over = True
             case "gone":
                 self._gone_at = time.time()
                 self._hurry()
-                self.is_over = not self._asked or (
-                    self._recording is not None and self._recording.is_closed
-                )
+                self.is_over = self._recording is not None and self._recording.is_closed
 
     def _hurry(self) -> None:
         self._next_try = 0.0
@@ -118,6 +126,17 @@ class Recorder:
                 self._channel.send("back")
             self._next_try = 0.0
             self._pause_s = self._until_more() if busy else _POLL_S
+            if self._pause_s and self._recording is not None and self._files.make_ready():
+                self._pause_s = 0.0
+
+    def _write_files(self, ending: Mapping[str, Any]) -> None:
+        try:
+            self._files.write(self._folder, ending)
+        except Exception as error:
+            _log.exception("the sweep's files could not be made here")
+            self._channel.send("files", reason=one_line(error))
+        else:
+            self._channel.send("files", reason=None)
 
     def _until_more(self) -> float:
         """Seconds to let trials gather before the next batch; none once the end is near."""
@@ -216,15 +235,20 @@ class _Masked:
         return getattr(self._stream, name)
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the recorder of one sweep's folder; 0 unless it could not even begin."""
+def main(files: FilesMaker) -> int:
+    """Runs the recorder of the sweep that the driver names; 0 unless it could not even begin."""
     sys.stderr = _Masked(sys.stderr)
     channel = Channel.of_this_process()
-    folder = Path(arguments[0])
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
     prepare_environment(recorder=True)
     gc.disable()  # until MLflow is loaded: a tenth of the time that takes
-    recorder = Recorder(folder, channel)
+    load_mlflow()
+    asked = channel.first_command()
+    if asked.get("command") != "start":
+        return 0
+    folder = Path(asked["folder"])
+    _say_things_into(folder / LOG_FILE)
+    recorder = Recorder(folder, asked, channel, files)
 
     def stop(_number: int, _frame: object) -> None:
         recorder.is_over = True
@@ -239,5 +263,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
+def _say_things_into(log: Path) -> None:
+    """From now on, standard error goes there, and whatever a library prints."""
+    with log.open("a") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)

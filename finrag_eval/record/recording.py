@@ -10,15 +10,17 @@ import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from finrag_eval.record.run_book import recorded
+from finrag_eval.record.store_uri import mask_uri
 
 LOG_FILE = "recorder.log"
 #: How long the end of a sweep waits for a store that is away, and how long for one that answers
@@ -44,6 +46,52 @@ class Level:
     reason: str | None = None
 
 
+class EarlyRecorder:
+    """A recorder's process that loads MLflow while its sweep is still being read.
+
+    A context manager that ends the process, unless a handle has taken it over by then.
+    """
+
+    def __init__(self) -> None:
+        self._errors: IO[str] = tempfile.TemporaryFile(  # noqa: SIM115  (closed with the process)
+            "w+", encoding="utf-8", errors="replace"
+        )
+        self._process: subprocess.Popen[str] | None = subprocess.Popen(
+            [sys.executable, "-m", "finrag_eval.behind"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is the driver's to hear
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+    def take(self) -> tuple[subprocess.Popen[str], IO[str]] | None:
+        """The process, with what it says on standard error until it has a sweep.
+
+        None where it was taken before.
+        """
+        process, self._process = self._process, None
+        return None if process is None else (process, self._errors)
+
+
 class RecorderHandle:
     """A recorder process; a context manager that closes it.
 
@@ -51,19 +99,26 @@ class RecorderHandle:
     is asked for: it goes on where the ledger and the store say.
     """
 
-    def __init__(self, folder: Path, start: Mapping[str, Any], on_notice: Notice) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start: Mapping[str, Any],
+        on_notice: Notice,
+        early: EarlyRecorder | None = None,
+    ) -> None:
         self._folder, self._start, self._on_notice = folder, dict(start), on_notice
         self._changed = threading.Condition()
         self._parent: dict[str, Any] = {}
         self._level: dict[str, Any] | None = None
         self._finished: dict[str, Any] | None = None
+        self._files: dict[str, Any] | None = None
         self._fatal: str | None = None
         self._away: str | None = None
         self._recorded, self._behind = 0, 0
         self._heard_at = self._away_at = time.monotonic()
         self._gave_up = False
         self._restarts = 0
-        self._process = self._spawn()
+        self._begin(early or EarlyRecorder())
 
     @classmethod
     def start(
@@ -77,14 +132,17 @@ class RecorderHandle:
         traces: bool | None = None,
         verify: bool = False,
         on_notice: Notice = lambda text: None,
+        early: EarlyRecorder | None = None,
     ) -> Self:
         """A recorder for the sweep in ``folder``, at once; it opens the store by itself.
 
         What is None is taken from the spec in the ledger. ``verify`` compares the whole store
         with the ledger first. ``on_notice`` gets single lines, in a thread of the handle.
+        ``early`` is a process that was started before, which is taken over.
         """
         asked = {
             "command": "start",
+            "folder": str(folder.absolute()),
             "uri": uri,
             "experiment": experiment,
             "lane": lane,
@@ -92,7 +150,7 @@ class RecorderHandle:
             "traces": traces,
             "verify": verify,
         }
-        return cls(folder, asked, on_notice)
+        return cls(folder, asked, on_notice, early)
 
     def __enter__(self) -> Self:
         return self
@@ -150,6 +208,23 @@ class RecorderHandle:
         self._level = None
         return self._await({"command": "drain"}, "_level", patience_s, progress)
 
+    def write_files(
+        self, ending: Mapping[str, Any], *, meanwhile: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Has the recorder make all of the sweep's files; False where it could not.
+
+        To be asked when the store is level: a recorder that waits for a store hears nothing.
+        """
+        self._files = None
+        process = self._process
+        self._send({"command": "files", "ending": dict(ending)})
+        meanwhile()
+        with self._changed:
+            while self._files is None and self._fatal is None and self._hearing.is_alive():
+                self._changed.wait(_WAIT_S)
+            told = self._files
+        return process is self._process and told is not None and told["reason"] is None
+
     def finish(
         self,
         status: str | None,
@@ -157,18 +232,16 @@ class RecorderHandle:
         ended_at: float | None = None,
         patience_s: float = PATIENCE_S,
         progress: Progress = lambda done, behind: None,
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> Level:
         """Gives the sweep's run its final state, with the files that the folder has by now.
 
-        Without a status, the one that the summary or the ledger's last session tells. What is to
-        be done ``meanwhile`` must leave those files alone.
+        Without a status, the one that the summary or the ledger's last session tells.
         """
         self._finished = None
         if self._gave_up:  # ``drain`` has waited for it already
             patience_s = min(patience_s, _AFTER_GIVING_UP_S)
         command = {"command": "finish", "status": status, "ended_at": ended_at}
-        return self._await(command, "_finished", patience_s, progress, meanwhile)
+        return self._await(command, "_finished", patience_s, progress)
 
     def close(self) -> None:
         """Ends the recorder, whatever it is doing; what is not recorded yet stays in the ledger."""
@@ -190,28 +263,24 @@ class RecorderHandle:
             self._process.kill()
             self._process.wait()
         self._hearing.join(_CLOSING_S)
-        self._log.close()
+        with self._errors as errors:
+            errors.seek(0)
+            if said := errors.read():
+                with (self._folder / LOG_FILE).open("a", encoding="utf-8") as log:
+                    log.write(mask_uri(said))
 
-    def _spawn(self) -> subprocess.Popen[str]:
-        self._log = (self._folder / LOG_FILE).open("a", encoding="utf-8")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "finrag_eval.record.recorder", str(self._folder.absolute())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is the driver's to hear
-        )
-        assert process.stdin is not None
-        self._pipe = process.stdin
-        self._process = process
+    def _begin(self, early: EarlyRecorder) -> None:
+        """Names the sweep to a process that has none yet, and hears what it says."""
+        taken = early.take() or EarlyRecorder().take()
+        assert taken is not None
+        self._process, self._errors = taken
+        assert self._process.stdin is not None
+        self._pipe = self._process.stdin
         self._hearing = threading.Thread(
-            target=self._hear, args=(process,), daemon=True, name="recorder"
+            target=self._hear, args=(self._process,), daemon=True, name="recorder"
         )
         self._hearing.start()
         self._send(self._start)
-        return process
 
     def _send(self, command: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -241,6 +310,8 @@ class RecorderHandle:
                     self._level = event
                 case "finished":
                     self._finished = event
+                case "files":
+                    self._files = event
                 case "fatal":
                     self._fatal = event["reason"]
                     said = f"nothing is being recorded in MLflow: {self._fatal}"
@@ -268,11 +339,9 @@ class RecorderHandle:
         answer: str,
         patience_s: float,
         progress: Progress,
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> Level:
         asked_at = self._heard_at = time.monotonic()
         self._send(command)
-        meanwhile()
         while True:
             with self._changed:
                 if getattr(self, answer) is None and self._fatal is None:
@@ -308,7 +377,7 @@ class RecorderHandle:
         self._on_notice("the recorder died; it is started again")
         self._let_go()
         self._heard_at = time.monotonic()
-        self._spawn()
+        self._begin(EarlyRecorder())
         self._send(command)
 
     def _as_level(self, is_level: bool, reason: str | None) -> Level:

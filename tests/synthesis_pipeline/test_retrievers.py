@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import bm25s
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from finrag_eval.errors import InvalidInput
 from finrag_eval.synthesis_pipeline.models import Passage
 from finrag_eval.synthesis_pipeline.retrievers import Bm25Options, Bm25Retriever, Corpus
+from finrag_eval.synthesis_pipeline.retrievers.bm25_index import build_index
 from finrag_eval.synthesis_pipeline.retrievers.corpus import MAX_PIECE_CHARS
 from finrag_eval.synthesis_pipeline.retrievers.words import words
 
@@ -452,3 +455,22 @@ def test_eight_thousand_real_passages_work_as_a_corpus(shared_data: Path, tmp_pa
     assert len(set(ids([retriever.index.piece(n) for n in range(len(retriever.index))]))) == len(
         retriever.index
     )
+
+
+@given(
+    texts=st.lists(
+        st.lists(st.sampled_from("alpha beta gamma delta epsilon".split()), min_size=1, max_size=9),
+        min_size=2,
+        max_size=8,
+    ),
+    question=st.lists(st.sampled_from("alpha beta gamma delta zeta".split()), max_size=6),
+)
+def test_the_scores_are_those_of_bm25s(texts: list[list[str]], question: list[str]) -> None:
+    rows = [passage(f"p{number}", " ".join(text)) for number, text in enumerate(texts)]
+    index = build_index(Corpus(name="c.jsonl", content=jsonl(rows)))
+    made = bm25s.BM25(k1=1.2, b=0.75, method="lucene", backend="numpy", csc_backend="numpy")
+    pieces = [words(index.piece(position).text) for position in range(len(index))]
+    made.index(pieces, show_progress=False)
+    asked = made.get_tokens_ids(list(dict.fromkeys(question)))
+    expected = made.get_scores_from_ids(asked) if asked else np.zeros(len(index))
+    assert index.scores(question).tolist() == expected.tolist()

@@ -17,10 +17,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,17 +32,45 @@ from finrag_eval.synthesis_pipeline.retrievers.corpus import (
 from finrag_eval.synthesis_pipeline.retrievers.words import WORDS_VERSION, words
 
 #: Names what a cached index holds: raise its first number with any change of it.
-INDEX_VERSION = f"v1w{WORDS_VERSION}c{MAX_PIECE_CHARS}b{bm25s.__version__}"
+INDEX_VERSION = f"v2w{WORDS_VERSION}c{MAX_PIECE_CHARS}b{version('bm25s')}"
 
 #: Robertson & Zaragoza 2009 give 1.2-2 and 0.5-0.8 as the useful range; Lucene's values.
 _K1, _B = 1.2, 0.75
 
 _ARRAYS = ("company", "year", "section", "group", "offset")
+_RANKING_ARRAYS = ("starts", "positions", "weights")
 _TEXTS = "pieces.jsonl"
+_WORDS = "words.json"
 _META = "meta.json"
 _LOG = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """What bm25s worked out: for every word the pieces that hold it, and what it adds to each.
+
+    Word ``n`` of ``words`` has the ``positions`` and ``weights`` from ``starts[n]`` to
+    ``starts[n + 1]``. Reading needs numpy alone: bm25s takes half a second to load.
+    """
+
+    words: Mapping[str, int]
+    starts: NDArray[np.integer]
+    positions: NDArray[np.integer]
+    weights: NDArray[np.float32]
+
+    def known(self, question: Sequence[str]) -> list[int]:
+        """The numbers of the question's words that any piece holds."""
+        return [self.words[word] for word in question if word in self.words]
+
+    def scores(self, question: Sequence[str], size: int) -> NDArray[np.float32]:
+        """The score of each of ``size`` pieces: the sum over the question's different words."""
+        scores = np.zeros(size, dtype=np.float32)
+        for word in self.known(list(dict.fromkeys(question))):
+            span = slice(self.starts[word], self.starts[word + 1])
+            scores[self.positions[span]] += self.weights[span]
+        return scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +90,14 @@ class Index:
     group: Ints
     offset: Ints
     texts: bytes | mmap.mmap
-    ranking: Any
+    ranking: Ranking
 
     def __len__(self) -> int:
         return len(self.year)
 
     def knows(self, question: Sequence[str]) -> bool:
         """Whether any piece holds one of the words."""
-        return bool(self.ranking.get_tokens_ids(question))
+        return bool(self.ranking.known(question))
 
     def piece(self, position: int) -> Piece:
         """The piece at a position in reading order."""
@@ -80,11 +107,7 @@ class Index:
 
     def scores(self, question: Sequence[str]) -> NDArray[np.float32]:
         """The BM25 score of every piece for a question's words; 0 where it has none of them."""
-        known = self.ranking.get_tokens_ids(list(dict.fromkeys(question)))
-        if not known:
-            return np.zeros(len(self), dtype=np.float32)
-        found: NDArray[np.float32] = self.ranking.get_scores_from_ids(known)
-        return found
+        return self.ranking.scores(question, len(self))
 
 
 def open_index(corpus: Corpus, cache_folder: Path | None) -> Index:
@@ -125,10 +148,17 @@ def build_index(corpus: Corpus) -> Index:
     )
 
 
-def _ranking(pieces: Sequence[Piece]) -> Any:
-    ranking = bm25s.BM25(k1=_K1, b=_B, method="lucene", backend="numpy", csc_backend="numpy")
-    ranking.index([words(piece.text) for piece in pieces], show_progress=False)
-    return ranking
+def _ranking(pieces: Sequence[Piece]) -> Ranking:
+    import bm25s
+
+    made = bm25s.BM25(k1=_K1, b=_B, method="lucene", backend="numpy", csc_backend="numpy")
+    made.index([words(piece.text) for piece in pieces], show_progress=False)
+    return Ranking(
+        words={str(word): int(number) for word, number in made.vocab_dict.items()},
+        starts=made.scores["indptr"],
+        positions=made.scores["indices"],
+        weights=made.scores["data"],
+    )
 
 
 def _names_by_ticker(pieces: Sequence[Piece]) -> dict[str, tuple[str, ...]]:
@@ -159,9 +189,11 @@ def _save(index: Index, home: Path) -> None:
     """Puts the index at its place, whole; what lay there was unreadable and goes."""
     made = Path(tempfile.mkdtemp(prefix=".making-", dir=home.parent))
     try:
-        index.ranking.save(made, show_progress=False)
         for name in _ARRAYS:
             np.save(made / f"{name}.npy", getattr(index, name))
+        for name in _RANKING_ARRAYS:
+            np.save(made / f"{name}.npy", getattr(index.ranking, name))
+        (made / _WORDS).write_text(json.dumps(dict(index.ranking.words)), encoding="utf-8")
         (made / _TEXTS).write_bytes(index.texts)
         sizes = {path.name: path.stat().st_size for path in sorted(made.iterdir())}
         meta = {
@@ -191,7 +223,10 @@ def _load(home: Path) -> Index | None:
             companies={ticker: tuple(names) for ticker, names in meta["companies"].items()},
             sections=tuple(meta["sections"]),
             texts=_mapped(home / _TEXTS),
-            ranking=bm25s.BM25.load(home, mmap=True, show_progress=False),
+            ranking=Ranking(
+                words=json.loads((home / _WORDS).read_text(encoding="utf-8")),
+                **{name: np.load(home / f"{name}.npy", mmap_mode="r") for name in _RANKING_ARRAYS},
+            ),
             **arrays,
         )
     except (FileNotFoundError, ValueError, KeyError):

@@ -1,0 +1,46 @@
+"""The process behind a sweep: it records, and at the end it makes the sweep's files.
+
+    python -m finrag_eval.behind
+
+Enters: the driver's commands on stdin. Leaves: runs in MLflow, the files beside the ledger, and
+events on stdout. It has loaded what MLflow brings (pandas, SciPy, Arrow), and between two batches
+it makes ready what else the files need; the driver's process keeps its one lock for the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from finrag_eval.beforehand import pieces
+from finrag_eval.leaving import leave
+from finrag_eval.record.recorder import main
+
+
+class Files:
+    """Makes a sweep's files, and makes ready for it piece by piece."""
+
+    def __init__(self) -> None:
+        self._pieces: Iterator[Callable[[], None]] = pieces()
+
+    def make_ready(self) -> bool:
+        piece = next(self._pieces, None)
+        if piece is None:
+            return False
+        piece()
+        return True
+
+    def write(self, folder: Path, ending: Mapping[str, Any]) -> None:
+        from finrag_eval.ending import Ending
+        from finrag_eval.from_ledger import write_files
+        from finrag_eval.job import job_of_ledger
+        from finrag_eval.record.ledger import LedgerReader
+
+        with LedgerReader.open(folder) as reader:
+            job = job_of_ledger(reader)
+        write_files(job, folder, Ending(**ending))
+
+
+if __name__ == "__main__":
+    leave(main(Files()))
