@@ -282,7 +282,7 @@ class Gate:
                 due[model_key] = self._desk.seconds_until_open(model_key, self._held.values())
             return due[model_key] == 0.0
 
-        while self._idle and len(self._held) + self._untaken < self._concurrency:
+        while self._idle and self._has_place():
             waiting = self._line.pop(is_open, self._budget.fits)
             if waiting is None:
                 break
@@ -332,9 +332,12 @@ class Gate:
             self.stop("budget" if self._line.unaffordable else "done")
 
     def _wake_leader(self) -> None:
-        """The longest idle worker watches the clock for all."""
-        if self._idle:
+        """The longest idle worker watches the clock for all; without a free place, in vain."""
+        if self._idle and self._has_place():
             self._idle[0].wake.notify()
+
+    def _has_place(self) -> bool:
+        return len(self._held) + self._untaken < self._concurrency
 
     def _wake_all(self) -> None:
         for seat in self._idle:

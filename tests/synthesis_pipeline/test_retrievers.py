@@ -377,7 +377,7 @@ def test_an_index_is_kept_on_disk_and_finds_the_same(tmp_path: Path) -> None:
     assert sorted((path.name, path.stat().st_mtime_ns) for path in kept.iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["meta.json", "pieces.jsonl", "data.csc.index.npy", "year.npy"])
+@pytest.mark.parametrize("name", ["meta.json", "pieces.jsonl", "weights.npy", "year.npy"])
 @pytest.mark.parametrize("fault", ["cut", "lost"])
 def test_a_damaged_index_is_built_anew(tmp_path: Path, name: str, fault: str) -> None:
     rows = [passage(f"p{n}", f"wafer number {n}", doc_id=str(n)) for n in range(30)]

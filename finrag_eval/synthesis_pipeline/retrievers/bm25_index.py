@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,6 +42,8 @@ _RANKING_ARRAYS = ("starts", "positions", "weights")
 _TEXTS = "pieces.jsonl"
 _WORDS = "words.json"
 _META = "meta.json"
+#: Pieces kept after they were read: some 10 MB.
+_PIECES_KEPT = 5_000
 _LOG = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
@@ -91,6 +93,7 @@ class Index:
     offset: Ints
     texts: bytes | mmap.mmap
     ranking: Ranking
+    read: dict[int, Piece] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.year)
@@ -100,10 +103,16 @@ class Index:
         return bool(self.ranking.known(question))
 
     def piece(self, position: int) -> Piece:
-        """The piece at a position in reading order."""
-        line = self.texts[self.offset[position] : self.offset[position + 1]]
-        fields = json.loads(line)
-        return Piece(**fields | {"sentence_ids": tuple(fields["sentence_ids"])})
+        """The piece at a position in reading order; questions ask for the same few often."""
+        known = self.read.get(position)
+        if known is None:
+            line = self.texts[self.offset[position] : self.offset[position + 1]]
+            fields = json.loads(line)
+            known = Piece(**fields | {"sentence_ids": tuple(fields["sentence_ids"])})
+            if len(self.read) >= _PIECES_KEPT:
+                self.read.clear()
+            self.read[position] = known
+        return known
 
     def scores(self, question: Sequence[str]) -> NDArray[np.float32]:
         """The BM25 score of every piece for a question's words; 0 where it has none of them."""
