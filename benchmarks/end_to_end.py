@@ -65,10 +65,14 @@ class Round:
     cpu_answering_s: float
 
 
-def lay_sweep(folder: Path, *, workers: int, trials: int) -> None:
-    """A folder with ``speed.yaml``: two cells and as many questions as make so many trials."""
+def lay_sweep(folder: Path, *, workers: int, trials: int, cache: Path | None = None) -> None:
+    """A folder with ``speed.yaml``: two cells and as many questions as make so many trials.
+
+    ``cache`` keeps the corpus' index from one sweep to the next, as a user's folder does.
+    """
     folder.mkdir(exist_ok=True)
-    (folder / "ml_config.yaml").write_text(ML_CONFIG)
+    pipeline = {"cache_folder": str(cache or folder / "cache")}
+    (folder / "ml_config.yaml").write_text(f"{ML_CONFIG}pipeline: {json.dumps(pipeline)}\n")
     with (folder / "questions.jsonl").open("w") as lines:
         for number in range(trials // 2):
             row = {
@@ -97,9 +101,9 @@ class Bare:
 
 
 def sweep_round(root: Path, server: LoopbackBedrock, latency: float, workers: int, n: int) -> Round:
-    """Run one sweep of n trials on a store that is there already."""
+    """Run one sweep of n trials on a store and an index that are there already."""
     folder = root / f"{time.monotonic_ns()}"
-    lay_sweep(folder, workers=workers, trials=n)
+    lay_sweep(folder, workers=workers, trials=n, cache=root / "cache")
     server.programme(latency_s=latency, output_tokens=300)
     env = {**server.env, "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}
     used = measured(folder, "run", "speed.yaml", "--quiet", env=env)

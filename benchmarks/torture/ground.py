@@ -115,16 +115,15 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def kill_recorder(folder: Path) -> bool:
     """kill -9 of the recorder that follows a sweep; False where there is none."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"finrag_eval.record.recorder .*{folder.name}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    pids = [int(pid) for pid in found.stdout.split()]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return bool(pids)
+    try:
+        pid = int((folder / "recording.lock").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return False
+    if b"finrag_eval.behind" not in command:
+        return False
+    os.kill(pid, signal.SIGKILL)
+    return True
 
 
 def runs_in(store_uri: str, sweep_id: str) -> list[dict[str, Any]]:

@@ -202,7 +202,7 @@ class Recorder:
 def _only_recorder(folder: Path, channel: Channel) -> Iterator[bool]:
     """True once no other recorder writes for this sweep; False where one does not end.
 
-    A recorder whose driver died may still be bringing the store level.
+    A recorder whose driver died may still be bringing the store level. The lock names its process.
     """
     with (folder / "recording.lock").open("a+") as lock:
         deadline = time.monotonic() + _LOCK_PATIENCE_S
@@ -210,6 +210,9 @@ def _only_recorder(folder: Path, channel: Channel) -> Iterator[bool]:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.truncate(0)
+                lock.write(f"{os.getpid()}\n")
+                lock.flush()
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:

@@ -83,6 +83,11 @@ class EarlyRecorder:
                 stream.close()
         self._process.wait()
 
+    @property
+    def process_id(self) -> int | None:
+        """The process; None once it is taken over."""
+        return None if self._process is None else self._process.pid
+
     def take(self) -> tuple[subprocess.Popen[str], IO[str]] | None:
         """The process, with what it says on standard error until it has a sweep.
 

@@ -20,7 +20,7 @@ from tracking_parts import SPEC, SweepInLedger, a_cell, record_here, some_scores
 
 from finrag_eval.domain import Score
 from finrag_eval.record.ledger import Ledger, LedgerReader
-from finrag_eval.record.recording import Level, RecorderHandle, sync_sweep
+from finrag_eval.record.recording import EarlyRecorder, Level, RecorderHandle, sync_sweep
 from finrag_eval.record.run_book import BOOK_FILE, recorded
 
 NewSweep = Callable[..., SweepInLedger]
@@ -454,6 +454,50 @@ def test_repeats_are_told_in_the_names(new_sweep: NewSweep, store_uri: str) -> N
     whole(sweep, store_uri)
     (run,) = runs_of(store_uri)
     assert run.info.run_name.endswith("_small_v1-v1_q001_r1")
+
+
+# -- a recorder that is started before its sweep is known
+
+
+def test_an_early_recorder_without_a_sweep_is_ended() -> None:
+    with EarlyRecorder() as early:
+        taken = early.take()
+        assert taken is not None
+        process, errors = taken
+    assert process.poll() is None, "a recorder that was taken over lives on"
+    process.stdin.close()  # its driver is gone
+    assert process.wait(60) == 0
+    process.stdout.close()
+    errors.close()
+    with EarlyRecorder() as early:
+        pid = early.process_id
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_an_early_recorder_records_the_sweep_that_it_is_given(
+    new_sweep: NewSweep, store_uri: str
+) -> None:
+    sweep = new_sweep(queries=1)
+    sweep.answer(sweep.trials())
+    sweep.end()
+    with EarlyRecorder() as early:
+        pid = early.process_id
+        with RecorderHandle.start(sweep.folder, uri=store_uri, early=early) as recorder:
+            assert recorder.process_id == pid
+            assert recorder.drain().is_level
+            assert recorder.finish("completed").is_level
+    check_children(store_uri, sweep)
+
+
+def test_a_recorder_that_dies_over_the_files_has_made_none(
+    new_sweep: NewSweep, store_uri: str
+) -> None:
+    sweep = new_sweep(queries=1)
+    with RecorderHandle.start(sweep.folder, uri=store_uri) as recorder:
+        assert recorder.drain().is_level
+        os.kill(recorder.process_id, signal.SIGKILL)
+        assert not recorder.write_files({"status": "completed", "exit_code": 0})
 
 
 # -- deaths

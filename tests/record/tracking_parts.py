@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from finrag_eval.behind import Files
 from finrag_eval.domain import (
     Cell,
     Failure,
@@ -213,11 +214,10 @@ def record_here(folder: Path, uri: str, **asked: Any) -> dict[str, list[dict[str
     ``ended_at`` are those of the sweep's end; the rest are options of the start.
     """
     end = {key: asked.pop(key) for key in ("status", "ended_at") if key in asked}
-    commands = [{"command": "start", "uri": uri, **asked}, {"command": "drain"}]
-    commands.append({"command": "finish", **end})
+    commands = [{"command": "drain"}, {"command": "finish", **end}]
     said = io.StringIO()
     lines = io.StringIO("".join(json.dumps(command) + "\n" for command in commands))
-    Recorder(folder, Channel(lines, said)).run()
+    Recorder(folder, {"uri": uri, **asked}, Channel(lines, said), Files()).run()
     events: dict[str, list[dict[str, Any]]] = {}
     for line in said.getvalue().splitlines():
         event = json.loads(line)

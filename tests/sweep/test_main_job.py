@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,14 @@ cache_write_tokens score.numeric""".split()
 TAGS = """status environment run_date tickers years finrag_eval.kind finrag_eval.sweep_id
 finrag_eval.trial_key finrag_eval.cell finrag_eval.query_id finrag_eval.repeat
 finrag_eval.cost_basis mlflow.parentRunId""".split()
+FILES = (
+    "summary.json",
+    "summary.csv",
+    "summary.md",
+    "trials.csv",
+    "trials.parquet",
+    "report.html",
+)
 ARTIFACTS = {
     "prompts/original_query.txt",
     "prompts/system_prompt.txt",
@@ -202,3 +211,50 @@ def test_loaded_trials_have_their_documented_types_whatever_is_missing(place: Pl
         assert pd.api.types.is_string_dtype(trials["finrag_eval.cell"].dtype)
     assert math.isnan(holed["input_tokens"].iloc[0])
     assert math.fsum(whole["cost_usd"]) == pytest.approx(math.fsum(table["cost_usd"]))
+
+
+_AND_THEN_TELL = """
+import sys
+from finrag_eval.cli.main import main
+sys.argv = ["finrag-eval", "run", "small.yaml", "--quiet"]
+code = main()
+print("loaded:", *sorted({"mlflow", "pandas", "pyarrow", "matplotlib"} & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+def test_the_recorder_makes_the_files_and_the_driver_loads_nothing_for_them(place: Place) -> None:
+    place.sweep()
+    done = subprocess.run(
+        [sys.executable, "-c", _AND_THEN_TELL],
+        cwd=place.folder,
+        env=os.environ | {"MLFLOW_TRACKING_URI": place.store_uri},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded:"
+    (folder,) = place.results.glob("*-small-*")
+    made = {name: (folder / name).read_bytes() for name in FILES}
+    assert place.run("summary", folder.name).code == 0
+    assert made == {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_where_the_recorder_cannot_make_the_files_the_driver_does(place: Place) -> None:
+    place.sweep()
+    place.write(
+        "hooks/sitecustomize.py",
+        "import sys\n"
+        "if any('finrag_eval.behind' in word for word in sys.orig_argv):\n"
+        "    import finrag_eval.from_ledger as made\n"
+        "    def fails(*_):\n"
+        "        raise OSError('no room')\n"
+        "    made.write_files = fails\n",
+    )
+    place.env["PYTHONPATH"] = str(place.folder / "hooks")
+    ran = place.run("run", "small.yaml", "--quiet")
+    assert ran.code == 0, ran.err
+    (folder,) = place.results.glob("*-small-*")
+    assert all((folder / name).is_file() for name in FILES)
+    assert "no room" in (folder / "recorder.log").read_text()
