@@ -11,6 +11,7 @@ The house, room by room; each says in its own docstring what enters and what lea
 - ``score/``, ``scoring``   how good is an answer
 - ``record/``               WRITING IT DOWN: the ledger first, then MLflow behind it
 - ``summarise``, ``statistics/``, ``compare/``   WHAT IT CAME TO, and which one is better
+- ``from_ledger``, ``behind``   a sweep's files, and the process that records and makes them
 - ``costs/``                spend over time, budgets, forecasts
 - ``report/``               tables, charts, HTML: for the reader's eye
 - ``loading``               a finished sweep, read back for notebooks
