@@ -1,4 +1,4 @@
-"""The process behind a sweep: it records, and at the end it makes the sweep's files.
+"""The process behind a sweep: it records, and at the end it makes the summary and the report.
 
     python -m finrag_eval.behind
 
@@ -31,15 +31,15 @@ class Files:
         piece()
         return True
 
-    def write(self, folder: Path, ending: Mapping[str, Any]) -> None:
+    def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
         from finrag_eval.ending import Ending
-        from finrag_eval.from_ledger import write_files
+        from finrag_eval.from_ledger import write_summary_and_report
         from finrag_eval.job import job_of_ledger
         from finrag_eval.record.ledger import LedgerReader
 
         with LedgerReader.open(folder) as reader:
             job = job_of_ledger(reader)
-        write_files(job, folder, Ending(**ending))
+        write_summary_and_report(job, folder, Ending(**ending), then=then)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ next plan shall know. At the end of a sweep, ``summary`` and ``score`` make the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,39 +18,38 @@ from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
 from finrag_eval.record.parent import CAPS
-from finrag_eval.record.payload import Origin
 from finrag_eval.record.run_book import recorded
 from finrag_eval.report.html import write_report_html
-from finrag_eval.results import REPORT_HTML, write_summary, write_trials
+from finrag_eval.results import REPORT_HTML, write_summary
 from finrag_eval.summarise import SweepFacts, summarise
 from finrag_eval.trial_columns import columns_by_cell
-from finrag_eval.trial_table import TrialRows
+from finrag_eval.trial_table import origin_of, write_trial_tables
 from finrag_eval.trial_views import trial_views
 
 
 def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
     """Make all of the sweep's files from its ledger; the summary."""
+    summary = write_summary_and_report(job, folder, ending)
+    write_trial_tables(job, folder, summary)
+    return summary
+
+
+def write_summary_and_report(
+    job: SweepJob,
+    folder: Path,
+    ending: Ending,
+    *,
+    then: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Make the summary's files, call ``then``, and make the report; the summary."""
     with LedgerReader.open(folder) as reader:
         store = recorded(folder)
         summary = summary_of(job, reader, ending, folder)
         write_summary(folder, summary)
-        origin = _origin(job, folder.name, summary["parent_run_id"])
-        rows = TrialRows(
-            reader,
-            origin,
-            {} if store is None else store.run_ids,
-            _score_names(job, summary),
-        )
-        write_trials(folder, rows.columns, rows.batches())
+        then()
+        origin = origin_of(job, folder.name, summary["parent_run_id"])
         write_report_html(folder / REPORT_HTML, summary, trial_views(reader, origin, store))
     return summary
-
-
-def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:
-    """The sweep's own scores in their order, then others that answers were given."""
-    own = [scorer.name for scorer in job.spec.scorers]
-    given = [name for cell in summary["cells"] for name in cell["scores"]]
-    return list(dict.fromkeys([*own, *given]))
 
 
 def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> dict[str, Any]:
@@ -111,18 +110,6 @@ def _wall_seconds(runs: Sequence[SessionInfo], ending: Ending) -> float:
     *before, newest = runs
     passed = sum(one.ended_at - one.started_at for one in before if one.ended_at is not None)
     return passed + max(0.0, ending.ended_at - newest.started_at)
-
-
-def _origin(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin:
-    return Origin(
-        environment=job.spec.environment,
-        include_kpi=job.spec.retrieval.include_kpi,
-        include_rag=job.spec.retrieval.include_rag,
-        repeats=job.spec.repeats,
-        sweep_id=sweep_id,
-        parent_run_id=parent_run_id,
-        tags=job.spec.tags,
-    )
 
 
 def _by_id(queries: tuple[Query, ...]) -> dict[str, Query]:

@@ -1,19 +1,23 @@
 """trials.parquet and trials.csv: a row per trial, every param, metric and tag under its own name.
 
 Enters: a ledger's reader and the run ids. Leaves: rows in batches, in the order of the plan, so
-that 100,000 trials are never in memory at once.
+that 100,000 trials are never in memory at once; and the two files of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from finrag_eval.domain import Cell, Query, TrialRecord
+from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.payload import CellForm, Origin
+from finrag_eval.record.run_book import recorded
+from finrag_eval.results import write_trials
 
 _BATCH = 2_000
 
@@ -74,6 +78,39 @@ _TAGS = (
     "finrag_eval.reused",
     "finrag_eval.query_tags",
 )
+
+
+def write_trial_tables(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write trials.parquet and trials.csv, with the scores that the summary names."""
+    store = recorded(folder)
+    with LedgerReader.open(folder) as reader:
+        rows = TrialRows(
+            reader,
+            origin_of(job, folder.name, summary["parent_run_id"]),
+            {} if store is None else store.run_ids,
+            _score_names(job, summary),
+        )
+        write_trials(folder, rows.columns, rows.batches())
+
+
+def origin_of(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin:
+    """What all runs of the job's sweep have in common."""
+    return Origin(
+        environment=job.spec.environment,
+        include_kpi=job.spec.retrieval.include_kpi,
+        include_rag=job.spec.retrieval.include_rag,
+        repeats=job.spec.repeats,
+        sweep_id=sweep_id,
+        parent_run_id=parent_run_id,
+        tags=job.spec.tags,
+    )
+
+
+def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:
+    """The sweep's own scores in their order, then others that answers were given."""
+    own = [scorer.name for scorer in job.spec.scorers]
+    given = [name for cell in summary["cells"] for name in cell["scores"]]
+    return list(dict.fromkeys([*own, *given]))
 
 
 class TrialRows:

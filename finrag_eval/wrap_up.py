@@ -1,8 +1,9 @@
 """A session's last steps: the store is brought level, every file is made, the run is closed.
 
 Enters: a ledger that is complete, and a recorder behind it. Leaves: the sweep's files, its run in
-a final state, and the exit code. The recorder makes the files, since it has the libraries loaded
-that this process never needed; where there is none, or it could not, they are made here.
+a final state, and the exit code. The recorder makes the summary and the report, since it has the
+libraries loaded that this process never needed, while the tables are made here; where there is no
+recorder, or it could not, all is made here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.recording import Level, RecorderHandle
 from finrag_eval.results import read_summary
+from finrag_eval.trial_table import write_trial_tables
 
 
 class Watch(Protocol):
@@ -70,27 +72,35 @@ def exit_code(ending: Ending, summary: Mapping[str, Any], level: Level | None) -
 def _written_behind(
     job: SweepJob, folder: Path, ending: Ending, recorder: RecorderHandle
 ) -> dict[str, Any] | None:
-    """The summary, with every file made by the recorder; None where it could not."""
-    if not recorder.write_files(ending.as_json(), meanwhile=lambda: _learn(job, folder, ending)):
-        return None
-    summary = read_summary(folder)
-    if summary is not None:
-        _remember(job, folder, summary)
-    return summary
+    """The summary, with every file made; None where the recorder could not make its own.
+
+    It makes the summary and the report; the tables are made here meanwhile.
+    """
+    found: list[dict[str, Any]] = []
+
+    def write_the_rest() -> None:
+        summary = read_summary(folder)
+        if summary is not None:
+            write_trial_tables(job, folder, summary)
+            _teach(job, folder, ending, summary)
+            found.append(summary)
+
+    is_written = recorder.write_files(ending.as_json(), meanwhile=write_the_rest)
+    return found[0] if is_written and found else None
 
 
 def _written_here(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
     from finrag_eval.from_ledger import write_files
 
     summary = write_files(job, folder, ending)
-    _learn(job, folder, ending)
-    _remember(job, folder, summary)
+    _teach(job, folder, ending, summary)
     return summary
 
 
-def _learn(job: SweepJob, folder: Path, ending: Ending) -> None:
+def _teach(job: SweepJob, folder: Path, ending: Ending, summary: Mapping[str, Any]) -> None:
     """Let the next plan of this results folder know what this sweep saw."""
     from finrag_eval.estimate.learning import learn
+    from finrag_eval.estimate.spreads import remember_spreads
 
     with LedgerReader.open(folder) as reader:
         learn(
@@ -101,11 +111,6 @@ def _learn(job: SweepJob, folder: Path, ending: Ending) -> None:
             judges=list(job.judges.values()),
             records=reader.final_records(),
         )
-
-
-def _remember(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
-    from finrag_eval.estimate.spreads import remember_spreads
-
     remember_spreads(folder.parent, folder.name, job.plan, summary["comparisons"])
 
 

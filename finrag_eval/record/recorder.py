@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,8 +51,8 @@ class FilesMaker(Protocol):
     def make_ready(self) -> bool:
         """Does one piece of what the first files need; False where nothing was left to do."""
 
-    def write(self, folder: Path, ending: Mapping[str, Any]) -> None:
-        """Makes all files of the sweep in ``folder``."""
+    def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
+        """Makes the summary of the sweep in ``folder``, calls ``then``, and makes the report."""
 
 
 class Recorder:
@@ -134,7 +134,7 @@ class Recorder:
 
     def _write_files(self, ending: Mapping[str, Any]) -> None:
         try:
-            self._files.write(self._folder, ending)
+            self._files.write(self._folder, ending, lambda: self._channel.send("summary"))
         except Exception as error:
             _log.exception("the sweep's files could not be made here")
             self._channel.send("files", reason=one_line(error))

@@ -116,6 +116,7 @@ class RecorderHandle:
         self._parent: dict[str, Any] = {}
         self._level: dict[str, Any] | None = None
         self._finished: dict[str, Any] | None = None
+        self._summary: dict[str, Any] | None = None
         self._files: dict[str, Any] | None = None
         self._fatal: str | None = None
         self._away: str | None = None
@@ -216,19 +217,26 @@ class RecorderHandle:
     def write_files(
         self, ending: Mapping[str, Any], *, meanwhile: Callable[[], None] = lambda: None
     ) -> bool:
-        """Has the recorder make all of the sweep's files; False where it could not.
+        """Has the recorder make the summary and the report; False where it could not.
 
-        To be asked when the store is level: a recorder that waits for a store hears nothing.
+        ``meanwhile`` is called as soon as the summary's files are there. To be asked when the store
+        is level: a recorder that waits for a store hears nothing.
         """
-        self._files = None
+        self._files = self._summary = None
         process = self._process
         self._send({"command": "files", "ending": dict(ending)})
-        meanwhile()
-        with self._changed:
-            while self._files is None and self._fatal is None and self._hearing.is_alive():
-                self._changed.wait(_WAIT_S)
-            told = self._files
+        self._wait_for(lambda: self._files if self._summary is None else self._summary)
+        if self._summary is not None:
+            meanwhile()
+        self._wait_for(lambda: self._files)
+        told = self._files
         return process is self._process and told is not None and told["reason"] is None
+
+    def _wait_for(self, event: Callable[[], object]) -> None:
+        """Until the recorder has told it, or never will."""
+        with self._changed:
+            while event() is None and self._fatal is None and self._hearing.is_alive():
+                self._changed.wait(_WAIT_S)
 
     def finish(
         self,
@@ -315,6 +323,8 @@ class RecorderHandle:
                     self._level = event
                 case "finished":
                     self._finished = event
+                case "summary":
+                    self._summary = event
                 case "files":
                     self._files = event
                 case "fatal":
