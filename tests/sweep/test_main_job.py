@@ -218,7 +218,7 @@ import sys
 from finrag_eval.cli.main import main
 sys.argv = ["finrag-eval", "run", "small.yaml", "--quiet"]
 code = main()
-print("loaded:", *sorted({"mlflow", "pandas", "matplotlib"} & set(sys.modules)))
+print("loaded:", *sorted({"mlflow", "matplotlib"} & set(sys.modules)))
 sys.exit(code)
 """
 
