@@ -10,6 +10,7 @@ it makes ready what else the files need; the driver's process keeps its one lock
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class Files:
         piece = next(self._pieces, None)
         if piece is None:
             return False
-        piece()
+        with suppress(Exception):  # what fails here is told when the files are made
+            piece()
         return True
 
     def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
