@@ -7,9 +7,8 @@ sweep, it makes ready, and the files; else a thread of the driver does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from threading import Timer
 
@@ -26,11 +25,18 @@ _LIBRARIES = (
 )
 
 
-def pieces() -> Iterator[Callable[[], None]]:
-    """The pieces of making ready, each at most half a second of work, in their order."""
+def made_ready() -> Iterator[bool]:
+    """True after each piece of making ready, which is at most half a second of work.
+
+    What fails here fails again, and is told, when the files are made.
+    """
     for name in _LIBRARIES:
-        yield partial(_load, name)
-    yield _prepare_report
+        with suppress(Exception):
+            import_module(name)
+        yield True
+    with suppress(Exception):
+        _prepare_report()
+    yield True
 
 
 class Beforehand:
@@ -51,13 +57,8 @@ class Beforehand:
 
 
 def _make_ready() -> None:
-    for piece in pieces():
-        piece()
-
-
-def _load(name: str) -> None:
-    with suppress(ImportError):
-        import_module(name)
+    for _ in made_ready():
+        pass
 
 
 def _prepare_report() -> None:

@@ -2,19 +2,18 @@
 
     python -m finrag_eval.behind
 
-Enters: the driver's commands on stdin. Leaves: runs in MLflow, the files beside the ledger, and
-events on stdout. It has loaded what MLflow brings (pandas, SciPy, Arrow), and between two batches
-it makes ready what else the files need; the driver's process keeps its one lock for the calls.
+Enters: the driver's commands on stdin. Leaves: runs in MLflow, summary and report beside the
+ledger, and events on stdout. It has loaded what MLflow brings (NumPy, SciPy), and between two
+batches it makes ready what else they need; the driver's process keeps its one lock for the calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from finrag_eval.beforehand import pieces
+from finrag_eval.beforehand import made_ready
 from finrag_eval.leaving import leave
 from finrag_eval.record.recorder import main
 
@@ -23,15 +22,10 @@ class Files:
     """Makes a sweep's files, and makes ready for it piece by piece."""
 
     def __init__(self) -> None:
-        self._pieces: Iterator[Callable[[], None]] = pieces()
+        self._made_ready = made_ready()
 
     def make_ready(self) -> bool:
-        piece = next(self._pieces, None)
-        if piece is None:
-            return False
-        with suppress(Exception):  # what fails here is told when the files are made
-            piece()
-        return True
+        return next(self._made_ready, False)
 
     def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
         from finrag_eval.ending import Ending

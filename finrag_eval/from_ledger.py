@@ -1,7 +1,7 @@
 """All of a sweep's files, made from its ledger: summary, tables and report.
 
-Enters: a job, a ledger that is complete, and how the sweep ended. Leaves: the files, and what the
-next plan shall know. At the end of a sweep, ``summary`` and ``score`` make the same files here.
+Enters: a job, a ledger that is complete, and how the sweep ended. Leaves: the files. The end of a
+sweep, ``summary``, ``score`` and ``sync`` make the same ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
 from finrag_eval.record.parent import CAPS
-from finrag_eval.record.run_book import recorded
+from finrag_eval.record.run_book import Recorded, recorded
 from finrag_eval.report.html import write_report_html
 from finrag_eval.results import REPORT_HTML, write_summary
 from finrag_eval.summarise import SweepFacts, summarise
@@ -44,7 +44,7 @@ def write_summary_and_report(
     """Make the summary's files, call ``then``, and make the report; the summary."""
     with LedgerReader.open(folder) as reader:
         store = recorded(folder)
-        summary = summary_of(job, reader, ending, folder)
+        summary = summary_of(job, reader, ending, store)
         write_summary(folder, summary)
         then()
         origin = origin_of(job, folder.name, summary["parent_run_id"])
@@ -52,12 +52,14 @@ def write_summary_and_report(
     return summary
 
 
-def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> dict[str, Any]:
+def summary_of(
+    job: SweepJob, reader: LedgerReader, ending: Ending, store: Recorded | None
+) -> dict[str, Any]:
     """The whole summary, comparisons and gates included, from the ledger alone."""
     queries = job.plan.query_set.queries
     columns = columns_by_cell(reader.final_records(), _by_id(queries))
     summary = summarise(
-        _facts(job, reader, ending, folder),
+        _facts(job, reader, ending, store),
         cells=job.plan.cells,
         queries=queries,
         columns=columns,
@@ -67,9 +69,10 @@ def summary_of(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path
     return compared(summary, job, columns)
 
 
-def _facts(job: SweepJob, reader: LedgerReader, ending: Ending, folder: Path) -> SweepFacts:
+def _facts(
+    job: SweepJob, reader: LedgerReader, ending: Ending, store: Recorded | None
+) -> SweepFacts:
     runs = [session for session in reader.sessions() if session.kind == "run"]
-    store = recorded(folder)
     facts = runs[-1].facts
     return SweepFacts(
         sweep_id=reader.sweep_id,

@@ -77,9 +77,8 @@ class Session:
         caps: Sequence[Cap],
         early: EarlyRecorder | None = None,
     ) -> None:
-        self._early = early
         self._job, self._ledger, self._options, self._watch = job, ledger, options, watch
-        self._uri = uri
+        self._uri, self._early = uri, early
         self._folder = ledger.folder
         self._scoring = Scoring(job, ledger)
         self._budget = self._lowered_budget(caps)

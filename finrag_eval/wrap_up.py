@@ -44,11 +44,8 @@ def wrap_up(
     ``is_as_recorded``: the job is the one that the ledger remembers.
     """
     level = None if recorder is None else _drain(recorder, watch)
-    summary = None
-    if recorder is not None and level is not None and level.is_level and is_as_recorded:
-        summary = _written_behind(job, folder, ending, recorder)
-    if summary is None:
-        summary = _written_here(job, folder, ending)
+    can_write = is_as_recorded and level is not None and level.is_level
+    summary = _write_files(job, folder, ending, recorder if can_write else None)
     if recorder is not None:
         ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         level = ended if level is None or level.is_level else level
@@ -69,32 +66,28 @@ def exit_code(ending: Ending, summary: Mapping[str, Any], level: Level | None) -
     return 4 if any(not gate["passed"] for gate in summary["gates"]) else 0
 
 
-def _written_behind(
-    job: SweepJob, folder: Path, ending: Ending, recorder: RecorderHandle
-) -> dict[str, Any] | None:
-    """The summary, with every file made; None where the recorder could not make its own.
-
-    It makes the summary and the report; the tables are made here meanwhile.
-    """
-    found: list[dict[str, Any]] = []
-
-    def write_the_rest() -> None:
+def _write_files(
+    job: SweepJob, folder: Path, ending: Ending, recorder: RecorderHandle | None
+) -> dict[str, Any]:
+    """The summary, with every file made: the tables here, summary and report by the recorder."""
+    summary = None
+    if recorder is not None and recorder.begin_files(ending.as_json()):
         summary = read_summary(folder)
-        if summary is not None:
-            write_trial_tables(job, folder, summary)
-            _teach(job, folder, ending, summary)
-            found.append(summary)
-
-    is_written = recorder.write_files(ending.as_json(), meanwhile=write_the_rest)
-    return found[0] if is_written and found else None
-
-
-def _written_here(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
-    from finrag_eval.from_ledger import write_files
-
-    summary = write_files(job, folder, ending)
+    is_made_behind = summary is not None
+    if summary is None:
+        summary = _write_summary_and_report(job, folder, ending)
+    write_trial_tables(job, folder, summary)
     _teach(job, folder, ending, summary)
+    if recorder is not None and is_made_behind and not recorder.has_made_files():
+        summary = _write_summary_and_report(job, folder, ending)
     return summary
+
+
+def _write_summary_and_report(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
+    """Loads what this process needs for nothing else."""
+    from finrag_eval.from_ledger import write_summary_and_report
+
+    return write_summary_and_report(job, folder, ending)
 
 
 def _teach(job: SweepJob, folder: Path, ending: Ending, summary: Mapping[str, Any]) -> None:

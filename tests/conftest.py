@@ -49,6 +49,8 @@ def reachable_tmp(tmp_path_factory: pytest.TempPathFactory) -> None:
             folder.chmod(folder.stat().st_mode | 0o011)
 
 
+PROJECT = Path(__file__).resolve().parent.parent
+
 #: Rooms with long files: they go first, so that no worker is left alone with one at the end.
 _LONG = ("sweep", "docs", "notebooks", "ui", "record", "report", "cli")
 
@@ -56,11 +58,8 @@ _LONG = ("sweep", "docs", "notebooks", "ui", "record", "report", "cli")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, else as they were found."""
     rank = {name: at for at, name in enumerate(_LONG)}
-    here = Path(__file__).resolve().parent
-    items.sort(key=lambda item: rank.get(item.path.relative_to(here).parts[0], len(rank)))
-
-
-PROJECT = Path(__file__).resolve().parent.parent
+    tests = PROJECT / "tests"
+    items.sort(key=lambda item: rank.get(item.path.relative_to(tests).parts[0], len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ from finrag_eval.record.channel import Channel
 from finrag_eval.record.lanes import StoreAway, one_line
 from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.open_recording import Recording, open_recording
+from finrag_eval.record.recording import LOG_FILE
 from finrag_eval.record.store import load_mlflow, mask_uri, prepare_environment
 
-LOG_FILE = "recorder.log"
 _POLL_S = 0.08
 #: How long trials are gathered while the driver calls on. At 128 trials a second the recorder took
 #: 6.1 s of CPU for 1,000 trials in such batches, and 7.3 s without (2026-11-28).

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self
 
 from finrag_eval.record.run_book import recorded
@@ -69,12 +68,7 @@ class EarlyRecorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process is None:
             return
         self._process.kill()
@@ -88,13 +82,12 @@ class EarlyRecorder:
         """The process; None once it is taken over."""
         return None if self._process is None else self._process.pid
 
-    def take(self) -> tuple[subprocess.Popen[str], IO[str]] | None:
-        """The process, with what it says on standard error until it has a sweep.
-
-        None where it was taken before.
-        """
+    def take(self) -> tuple[subprocess.Popen[str], IO[str]]:
+        """The process, with what it says on standard error until it has a sweep; only once."""
         process, self._process = self._process, None
-        return None if process is None else (process, self._errors)
+        if process is None:
+            raise RuntimeError("this recorder was taken over before")
+        return process, self._errors
 
 
 class RecorderHandle:
@@ -161,12 +154,7 @@ class RecorderHandle:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -214,23 +202,21 @@ class RecorderHandle:
         self._level = None
         return self._await({"command": "drain"}, "_level", patience_s, progress)
 
-    def write_files(
-        self, ending: Mapping[str, Any], *, meanwhile: Callable[[], None] = lambda: None
-    ) -> bool:
-        """Has the recorder make the summary and the report; False where it could not.
+    def begin_files(self, ending: Mapping[str, Any]) -> bool:
+        """Has the recorder make summary and report; True once the summary's files are there.
 
-        ``meanwhile`` is called as soon as the summary's files are there. To be asked when the store
-        is level: a recorder that waits for a store hears nothing.
+        False where it could not. To be asked when the store is level: a recorder that waits for a
+        store hears nothing.
         """
         self._files = self._summary = None
-        process = self._process
         self._send({"command": "files", "ending": dict(ending)})
         self._wait_for(lambda: self._files if self._summary is None else self._summary)
-        if self._summary is not None:
-            meanwhile()
+        return self._summary is not None
+
+    def has_made_files(self) -> bool:
+        """Whether the report is there, too; waits for it."""
         self._wait_for(lambda: self._files)
-        told = self._files
-        return process is self._process and told is not None and told["reason"] is None
+        return self._files is not None and self._files["reason"] is None
 
     def _wait_for(self, event: Callable[[], object]) -> None:
         """Until the recorder has told it, or never will."""
@@ -284,9 +270,7 @@ class RecorderHandle:
 
     def _begin(self, early: EarlyRecorder) -> None:
         """Names the sweep to a process that has none yet, and hears what it says."""
-        taken = early.take() or EarlyRecorder().take()
-        assert taken is not None
-        self._process, self._errors = taken
+        self._process, self._errors = early.take()
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
         self._hearing = threading.Thread(
