@@ -71,8 +71,8 @@ def lay_sweep(folder: Path, *, workers: int, trials: int, cache: Path | None = N
     ``cache`` keeps the corpus' index from one sweep to the next, as a user's folder does.
     """
     folder.mkdir(exist_ok=True)
-    pipeline = {"cache_folder": str(cache or folder / "cache")}
-    (folder / "ml_config.yaml").write_text(f"{ML_CONFIG}pipeline: {json.dumps(pipeline)}\n")
+    settings = {"cache_folder": str(cache or folder / "cache")}
+    (folder / "ml_config.yaml").write_text(f"{ML_CONFIG}finrag_eval: {json.dumps(settings)}\n")
     with (folder / "questions.jsonl").open("w") as lines:
         for number in range(trials // 2):
             row = {

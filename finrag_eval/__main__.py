@@ -19,6 +19,9 @@ def _open_standard_streams() -> None:
 def program() -> None:
     """Run the program as the process that it is, to its end."""
     _open_standard_streams()
+    from finrag_eval.garbage import collect_seldom
+
+    collect_seldom()
     from finrag_eval.cli.main import main
     from finrag_eval.leaving import leave
 

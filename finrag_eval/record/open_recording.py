@@ -7,7 +7,6 @@ step at a time. Whatever the store's client raises here means that the store is 
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,9 +51,6 @@ def open_recording(
         raise StoreAway(reason)
     with contextlib.ExitStack() as undo, as_away():
         store = open_store(uri, experiment, own_process=True, on_create=being_made)
-        gc.collect()
-        gc.freeze()  # MLflow's modules stay: the collector need not look at them again
-        gc.enable()
         lane, notice = choose_lane(store, str(wanted["lane"]), reader.sweep_id)
         undo.callback(lane.close)
         book = RunBook(folder, uri, experiment)
