@@ -7,6 +7,7 @@ here is the truth; the ledger is.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,10 +99,24 @@ def write_trials(
                 [_whole(row.get(name)) if name in counts else row.get(name) for name in names]
                 for row in rows
             ]
-            parquet.write_table(
-                pa.table([list(column) for column in zip(*whole, strict=True)], schema=schema)
-            )
+            parquet.write_table(_table(names, whole, schema))
             rows_out.writerows([csv_safe(value) for value in row] for row in whole)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], schema: Any) -> Any:
+    """The rows as a table, by way of JSON: arrays from Python's values would load pandas.
+
+    That took 45 MB and half a second (2026-11-29). Lone surrogates become question marks.
+    """
+    from pyarrow.json import ParseOptions, ReadOptions, read_json
+
+    lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows)
+    body = "\n".join(lines).encode("utf-8", "replace")
+    return read_json(
+        io.BytesIO(body),
+        read_options=ReadOptions(use_threads=False, block_size=len(body) + 1),
+        parse_options=ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
 
 
 @contextmanager

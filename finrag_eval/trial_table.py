@@ -7,7 +7,6 @@ that 100,000 trials are never in memory at once; and the two files of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from finrag_eval.record.run_book import recorded
 from finrag_eval.results import write_trials
 
 _BATCH = 2_000
+_BATCH_CHARS = 20_000_000
 
 #: The table's own columns, in their order, with their kinds.
 _FIXED: tuple[tuple[str, str], ...] = (
@@ -146,10 +146,17 @@ class TrialRows:
         )
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """All rows, two thousand at a time."""
-        records = self._reader.final_records()
-        while chunk := list(islice(records, _BATCH)):
-            yield [self._row(record) for record in chunk]
+        """All rows: two thousand at a time, or fewer where answers are long."""
+        batch: list[dict[str, Any]] = []
+        chars = 0
+        for record in self._reader.final_records():
+            batch.append(self._row(record))
+            chars += len(batch[-1]["answer"] or "")
+            if len(batch) >= _BATCH or chars >= _BATCH_CHARS:
+                yield batch
+                batch, chars = [], 0
+        if batch:
+            yield batch
 
     def _own_tags(self) -> list[str]:
         taken = {name for name, _ in (*_FIXED, *_METRICS)} | set(_TAGS)

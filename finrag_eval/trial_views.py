@@ -6,9 +6,9 @@ with figures alone; the texts of those that a page keeps are read when it opens 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from finrag_eval.domain import Cell, Query, TrialRecord
 from finrag_eval.record.ledger import LedgerReader
@@ -26,9 +26,8 @@ def trial_views(
     for record in reader.final_records():
         query = queries[record.trial.query_id]
         form = forms[record.trial.cell]
-        yield _view(
-            record, form.cell, query, store, partial(_opened, reader, record, form, query, store)
-        )
+        opened = partial(_opened, reader, record, form, query, store)
+        yield _view(record, form.cell, query, store, open=opened)
 
 
 def _opened(
@@ -40,8 +39,11 @@ def _opened(
 ) -> TrialView:
     """The trial with its run's name and its long texts."""
     result = reader.result(record.outcome_id)
-    return replace(
-        _view(record, form.cell, query, store, None),
+    return _view(
+        record,
+        form.cell,
+        query,
+        store,
         run_name=form.run_name(record),
         answer=result.get("answer"),
         context=result.get("context"),
@@ -54,11 +56,11 @@ def _view(
     cell: Cell,
     query: Query,
     store: Recorded | None,
-    opened: Callable[[], TrialView] | None,
+    **more: Any,
 ) -> TrialView:
     run_id = None if store is None else store.run_ids.get(record.trial.key)
     return TrialView(
-        open=opened,
+        **more,
         run_id=run_id,
         run_url=_run_url(store, run_id),
         trial_key=record.trial.key,

@@ -24,6 +24,7 @@ from finrag_eval.report.sample import OTHER_CHARS, cut
 from finrag_eval.report.trial_view import TrialView
 
 _COMPRESSION = 6
+_EXPLAINED = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +180,7 @@ def _reason(value: Any) -> str:
     elif isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         text = "; ".join(value)
     else:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = _EXPLAINED.encode(value)
     return cut(text, OTHER_CHARS)[0]
 
 

@@ -24,7 +24,10 @@ _ANSI = re.compile(
     "|\x9b[0-?]*[ -/]*[@-~]"
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: ASCII that ``csv_safe`` leaves as it is, at a glance.
+_ORDINARY = re.compile(r"[A-Za-z0-9][^\x00]*\Z")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_LINK = re.compile(r"(?:https?|file):[^\s\x00-\x1f\x7f-\x9f]*", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~$&])")
 _MARKDOWN_START = re.compile(r"^([#+=-]|\d+(?=[.)]))")
 
@@ -49,7 +52,7 @@ def csv_safe(value: Any) -> Any:
     also behind blanks. Numbers stay as they are, and so does text that is nothing but a number.
     NUL and lone surrogates, which break readers of CSV, are taken out.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or (value.isascii() and _ORDINARY.match(value)):
         return value
     clean = _without_surrogates(value.replace("\x00", ""))
     if _NUMBER.fullmatch(clean):
@@ -94,13 +97,13 @@ def script_json(value: Any) -> str:
 
 def safe_link(url: str | None) -> str | None:
     """The address where it is an http, https or file one, else None: no script can be a link."""
-    if not url or _CONTROL.search(url) or any(letter.isspace() for letter in url):
+    if not url or not _LINK.fullmatch(url):
         return None
     try:
-        scheme = urlsplit(url).scheme.lower()
+        urlsplit(url)
     except ValueError:
         return None
-    return url if scheme in {"http", "https", "file"} else None
+    return url
 
 
 def display_width(text: str) -> int:

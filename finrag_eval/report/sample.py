@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import overload
+from typing import Any
 
 from finrag_eval.report.trial_view import TrialView
 
@@ -20,6 +20,16 @@ from finrag_eval.report.trial_view import TrialView
 ANSWER_CHARS = 20_000
 CONTEXT_CHARS = 150_000
 OTHER_CHARS = 10_000
+_MOST_CHARS = {
+    "question": OTHER_CHARS,
+    "expected": OTHER_CHARS,
+    "answer": ANSWER_CHARS,
+    "context": CONTEXT_CHARS,
+    "system_prompt": CONTEXT_CHARS,
+    "query_template": CONTEXT_CHARS,
+    "error_message": OTHER_CHARS,
+    "traceback": OTHER_CHARS,
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -190,30 +200,15 @@ def cut(text: str, chars: int) -> tuple[str, int]:
 
 def _shortened(one: TrialView) -> TrialView:
     """The trial with its long texts cut, each with a sentence that says so."""
-    return replace(
-        one,
-        question=_with_note(one.question, OTHER_CHARS),
-        expected=_with_note(one.expected, OTHER_CHARS),
-        answer=_with_note(one.answer, ANSWER_CHARS),
-        context=_with_note(one.context, CONTEXT_CHARS),
-        system_prompt=_with_note(one.system_prompt, CONTEXT_CHARS),
-        query_template=_with_note(one.query_template, CONTEXT_CHARS),
-        error_message=_with_note(one.error_message, OTHER_CHARS),
-        traceback=_with_note(one.traceback, OTHER_CHARS),
-    )
+    long: dict[str, Any] = {
+        name: _with_note(text, limit)
+        for name, limit in _MOST_CHARS.items()
+        if (text := getattr(one, name)) is not None and len(text) > limit
+    }
+    return replace(one, **long) if long else one
 
 
-@overload
-def _with_note(text: str, limit: int) -> str: ...
-
-
-@overload
-def _with_note(text: None, limit: int) -> None: ...
-
-
-def _with_note(text: str | None, limit: int) -> str | None:
-    if text is None or len(text) <= limit:
-        return text
+def _with_note(text: str, limit: int) -> str:
     start, left_out = cut(text, limit)
     return f"{start}\n[cut here: {left_out:,} of {len(text):,} characters are not on this page]"
 
