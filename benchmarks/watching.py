@@ -1,7 +1,7 @@
 """A command of the program, watched from outside: wall time, CPU and memory of all its processes.
 
-Memory is the sum of the processes' resident memory, sampled from /proc, so that pages which they
-share count twice. CPU is what the kernel counted for the whole tree; that of the first process
+Memory is the sum of the processes' proportional set sizes, sampled from /proc: their resident
+memory, a page that several share counted once. CPU is what the kernel counted for the whole tree; that of the first process
 alone is its last sample.
 """
 
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent.absolute()
-_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1024**2
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAMPLE_S = 0.1
 
@@ -71,8 +70,8 @@ def measured(folder: Path, *arguments: str, env: Mapping[str, str] | None = None
 def _watch(pid: int, used: Used, is_over: threading.Event, began: float) -> None:
     noted = 0.0
     while not is_over.wait(_SAMPLE_S):
-        first = _resident_mb(pid)
-        others = sum(_resident_mb(child) for child in _children(pid))
+        first = _memory_mb(pid)
+        others = sum(_memory_mb(child) for child in _children(pid))
         used.mb = max(used.mb, first + others)
         used.mb_first, used.mb_others = max(used.mb_first, first), max(used.mb_others, others)
         used.cpu_first_s = max(used.cpu_first_s, _cpu_s(pid))
@@ -94,11 +93,12 @@ def _children(pid: int) -> list[int]:
     return direct + [each for child in direct for each in _children(child)]
 
 
-def _resident_mb(pid: int) -> float:
+def _memory_mb(pid: int) -> float:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_MB
-    except (OSError, IndexError):
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
         return 0.0
+    return sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pss:")) / 1024
 
 
 def _cpu_s(pid: int) -> float:

@@ -18,7 +18,7 @@ from finrag_eval.record.payload import CellForm, Origin
 from finrag_eval.record.run_book import recorded
 from finrag_eval.results import write_trials
 
-_BATCH = 2_000
+_BATCH = 500
 _BATCH_CHARS = 20_000_000
 
 #: The table's own columns, in their order, with their kinds.
@@ -146,7 +146,7 @@ class TrialRows:
         )
 
     def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """All rows: two thousand at a time, or fewer where answers are long."""
+        """All rows: five hundred at a time, or fewer where answers are long."""
         batch: list[dict[str, Any]] = []
         chars = 0
         for record in self._reader.final_records():
