@@ -1,8 +1,8 @@
 """A command of the program, watched from outside: wall time, CPU and memory of all its processes.
 
 Memory is the sum of the processes' proportional set sizes, sampled from /proc: their resident
-memory, a page that several share counted once. CPU is what the kernel counted for the whole tree; that of the first process
-alone is its last sample.
+memory, a page that several share counted once. CPU is what the kernel counted for the whole tree;
+that of the first process alone is its last sample.
 """
 
 from __future__ import annotations
