@@ -16,7 +16,6 @@ from threading import Timer
 _AFTER_S = 2.0
 #: What the summary, the tables and the report need.
 _LIBRARIES = (
-    "pandas",
     "pyarrow.parquet",
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",

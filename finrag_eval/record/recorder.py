@@ -248,7 +248,7 @@ def main(files: FilesMaker) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
     prepare_environment(recorder=True)
     os.nice(_NICE)
-    collect_seldom()  # loading MLflow takes a tenth less, too
+    collect_seldom()  # before MLflow is loaded: most objects come with it
     load_mlflow()
     asked = channel.first_command()
     if asked.get("command") != "start":
