@@ -106,7 +106,7 @@ def sweep_round(root: Path, server: LoopbackBedrock, latency: float, workers: in
     lay_sweep(folder, workers=workers, trials=n, cache=root / "cache")
     server.programme(latency_s=latency, output_tokens=300)
     env = {**server.env, "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}
-    used = measured(folder, "run", "speed.yaml", "--quiet", env=env)
+    used = measured(folder, "run", "speed.yaml", "--quiet", env=env, memory=False)
     if used.exit_code:
         sys.exit((folder / "said.txt").read_text())
     (trials,) = folder.glob("sweep_results/*/trials.parquet")

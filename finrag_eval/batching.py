@@ -13,18 +13,12 @@ from typing import TYPE_CHECKING
 
 from finrag_eval.domain import Outcome, Query
 from finrag_eval.errors import Problem
-from finrag_eval.execute.batch import (
-    BatchGate,
-    BatchSettings,
-    BatchTarget,
-    BatchWork,
-    batch_out,
-)
-from finrag_eval.execute.batch.pantry import Pantry
+from finrag_eval.execute.gate import Gate
 from finrag_eval.job import SweepJob
 from finrag_eval.plan import query_digest
 
 if TYPE_CHECKING:
+    from finrag_eval.execute.batch import BatchWork
     from finrag_eval.record.ledger import Ledger
 
 #: The folder, in a sweep's own, of what its jobs need until they are collected.
@@ -37,8 +31,20 @@ def is_by_batch(job: SweepJob) -> bool:
     return job.spec.execution.mode == "bedrock_batch"
 
 
-def batch_outcomes(gate: BatchGate, job: SweepJob, ledger: Ledger) -> Iterator[Outcome]:
-    """Outcomes as the sweep's batch jobs end."""
+def gate_kind(job: SweepJob) -> type[Gate]:
+    """The gate that the sweep's trials pass."""
+    if not is_by_batch(job):
+        return Gate
+    from finrag_eval.execute.batch import BatchGate
+
+    return BatchGate
+
+
+def batch_outcomes(gate: Gate, job: SweepJob, ledger: Ledger) -> Iterator[Outcome]:
+    """Outcomes as the sweep's batch jobs end; ``gate`` is of this job's kind."""
+    from finrag_eval.execute.batch import BatchGate, batch_out
+
+    assert isinstance(gate, BatchGate)
     return batch_out(gate, _work(job, ledger), job.spec.execution)
 
 
@@ -52,6 +58,8 @@ def batch_problems(
     done, in_jobs = _known(folder, retry_failed=retry_failed)
     if not is_by_batch(job):
         return [_uncollected(job, len(in_jobs))] if in_jobs else []
+    from finrag_eval.execute.batch import BatchSettings
+
     models = {cell.name: cell.model.key for cell in job.plan.cells}
     counts = Counter(models[trial.cell] for trial in job.plan.without(done | in_jobs))
     fewest = BatchSettings.of(job.spec.execution).min_records
@@ -98,6 +106,8 @@ def _problem(job: SweepJob, key: str, message: str, fix: str) -> Problem:
 
 
 def _work(job: SweepJob, ledger: Ledger) -> BatchWork:
+    from finrag_eval.execute.batch import BatchTarget, BatchWork
+    from finrag_eval.execute.batch.pantry import Pantry
     from finrag_eval.synthesis_pipeline.bedrock.batch_service import BedrockBatches
     from finrag_eval.synthesis_pipeline.kept_contexts import context_of_text, context_to_text
     from finrag_eval.synthesis_pipeline.orchestrator import Pipeline

@@ -14,14 +14,14 @@ from threading import Timer
 
 #: Seconds until a thread begins: by then the first calls are on their way.
 _AFTER_S = 2.0
-#: What the summary, the tables and the report need.
+#: What the summary and the report need; the tables are made by the driver.
 _LIBRARIES = (
-    "pyarrow.parquet",
     "matplotlib.figure",
     "matplotlib.backends.backend_svg",
     "jinja2",
     "finrag_eval.from_ledger",
 )
+_TABLES = "pyarrow.parquet"
 
 
 def made_ready() -> Iterator[bool]:
@@ -56,6 +56,8 @@ class Beforehand:
 
 
 def _make_ready() -> None:
+    with suppress(Exception):
+        import_module(_TABLES)
     for _ in made_ready():
         pass
 

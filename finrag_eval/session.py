@@ -16,12 +16,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from finrag_eval.batching import batch_outcomes, is_by_batch
+from finrag_eval.batching import batch_outcomes, gate_kind, is_by_batch
 from finrag_eval.beforehand import Beforehand
 from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
 from finrag_eval.errors import StoppedAtOnce
-from finrag_eval.execute.batch import BatchGate
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
@@ -173,7 +172,7 @@ class Session:
 
     def _outcomes(self, gate: Gate) -> Iterator[Outcome]:
         """Outcomes as they finish, call by call or by batch jobs."""
-        if isinstance(gate, BatchGate):
+        if is_by_batch(self._job):
             return batch_outcomes(gate, self._job, self._ledger)
         build = target_builder(self._job, self._ledger_id())
         return fan_out(gate, build, self._job.spec.execution)
@@ -239,8 +238,7 @@ class Session:
 
     def _open_gate(self, done: set[str]) -> Gate:
         answers = self._ledger.answers()
-        kind = BatchGate if is_by_batch(self._job) else Gate
-        return kind(
+        return gate_kind(self._job)(
             self._job.plan.without(done),
             self._job.plan.cells,
             max_failed=self._job.spec.on_error,

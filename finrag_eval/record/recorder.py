@@ -24,9 +24,10 @@ from finrag_eval.garbage import collect_seldom
 from finrag_eval.record.channel import Channel
 from finrag_eval.record.lanes import StoreAway, one_line
 from finrag_eval.record.ledger import LedgerReader
+from finrag_eval.record.mlflow_loading import load_mlflow
 from finrag_eval.record.open_recording import Recording, open_recording
 from finrag_eval.record.recording import LOG_FILE
-from finrag_eval.record.store import load_mlflow, mask_uri, prepare_environment
+from finrag_eval.record.store import mask_uri, prepare_environment
 
 _POLL_S = 0.08
 #: How long trials are gathered while the driver calls on. At 128 trials a second the recorder took

@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -130,15 +129,6 @@ def open_store(
         artifact_location=found.artifact_location,
         engine=_engine(client),
     )
-
-
-def load_mlflow() -> None:
-    """Loads what a store in a database needs of MLflow: seconds, before the store is known.
-
-    What fails here fails again, and is told, when the store is opened.
-    """
-    with contextlib.suppress(Exception):
-        import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 def quiet_client(uri: str) -> MlflowClient:

@@ -182,6 +182,34 @@ def test_a_new_store_is_made_once_by_two_processes_at_once(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+_LOADED_AHEAD = """
+import sys
+from finrag_eval.record.mlflow_loading import load_mlflow
+from finrag_eval.record.store import open_store, prepare_environment
+
+prepare_environment(recorder=True)
+load_mlflow()
+assert "mlflow.store.tracking.sqlalchemy_store" in sys.modules
+print(*sorted({"pandas", "scipy"} & set(sys.modules)), sep=",")
+store = open_store(sys.argv[1], "Ahead", own_process=True)
+run = store.client.create_run(store.experiment_id)
+store.client.log_metric(run.info.run_id, "one", 1.0)
+import pandas
+import scipy.sparse
+frame = pandas.DataFrame([store.client.get_run(run.info.run_id).data.metrics])
+print(scipy.sparse.csr_matrix(frame.to_numpy()).sum())
+"""
+
+
+def test_a_recorder_loads_mlflow_without_libraries_that_others_can_still_load(
+    store_uri: str,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED_AHEAD, store_uri], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["", "1.0"], done.stderr
+
+
 def test_artifacts_lie_beside_the_database_in_a_folder_of_the_experiment(
     store_uri: str, tmp_path: Path
 ) -> None:
