@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 pytest_plugins = ["loopback.fixture", "loopback.aws_fixture"]
 
@@ -78,17 +81,38 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def template_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated MLflow database to copy: migrations take a second."""
-    path = tmp_path_factory.mktemp("template") / "template.db"
-    code = (
-        "import sys; from finrag_eval.record.store import open_store; "
-        "open_store(sys.argv[1], 'Default', own_process=True)"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code, f"sqlite:///{path}"], check=True, capture_output=True
-    )
-    return path
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Makes a folder by that name once for all of xdist's workers; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if base.name.startswith("popen-") else base
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, is_made = root / name, root / f"{name}.made"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                is_made.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def template_store(made_once: MadeOnce) -> Path:
+    """A migrated MLflow database to copy: migrations take a second, and MLflow's import more."""
+
+    def make(folder: Path) -> None:
+        code = (
+            "import sys; from finrag_eval.record.store import open_store; "
+            "open_store(sys.argv[1], 'Default', own_process=True)"
+        )
+        uri = f"sqlite:///{folder / 'template.db'}"
+        subprocess.run([sys.executable, "-c", code, uri], check=True, capture_output=True)
+
+    return made_once("template", make) / "template.db"
 
 
 @pytest.fixture
@@ -100,17 +124,17 @@ def store_uri(template_store: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def workplace(
-    project: Path, template_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def workplace(project: Path, template_store: Path, made_once: MadeOnce) -> Path:
     """A user's folder with what ships, a store, and one finished sweep; copy it to change it."""
-    folder = tmp_path_factory.mktemp("workplace")
-    for name in ("sweeps", "query_sets"):
-        shutil.copytree(project / name, folder / name)
-    shutil.copy(project / "ml_config.yaml", folder)
-    shutil.copy(template_store, folder / "mlflow.db")
-    command = [sys.executable, "-m", "finrag_eval", "run", "sweeps/quickstart.yaml", "--quiet"]
-    fewer = ["--set", "query_set.sample.n=16"]
-    env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    subprocess.run([*command, *fewer], cwd=folder, env=env, check=True, capture_output=True)
-    return folder
+
+    def make(folder: Path) -> None:
+        for name in ("sweeps", "query_sets"):
+            shutil.copytree(project / name, folder / name)
+        shutil.copy(project / "ml_config.yaml", folder)
+        shutil.copy(template_store, folder / "mlflow.db")
+        command = [sys.executable, "-m", "finrag_eval", "run", "sweeps/quickstart.yaml", "--quiet"]
+        fewer = ["--set", "query_set.sample.n=16"]
+        env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+        subprocess.run([*command, *fewer], cwd=folder, env=env, check=True, capture_output=True)
+
+    return made_once("workplace", make)

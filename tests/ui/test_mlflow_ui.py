@@ -60,14 +60,15 @@ def browser() -> Iterator[Any]:
 def server(
     browser: Any, workplace: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The address of MLflow's UI on the workplace's store, which `finrag-eval ui` opened."""
+    """The address of MLflow's UI on a workplace's store, which `finrag-eval ui` opened."""
     port = free_port()
+    folder = tmp_path_factory.mktemp("ui") / "workplace"
+    shutil.copytree(workplace, folder)
     env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    log = tmp_path_factory.mktemp("ui") / "ui.log"
-    with log.open("wb") as said:
+    with (folder.parent / "ui.log").open("wb") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "finrag_eval", "ui", "--port", str(port)],
-            cwd=workplace,
+            cwd=folder,
             env=env,
             stdout=said,
             stderr=said,
