@@ -29,6 +29,7 @@ from finrag_eval.execute.line import Waiting
 from finrag_eval.execute.snapshots import ModelSnapshot
 from finrag_eval.execute.stops import Stops
 from finrag_eval.execute.watches import Credentials
+from finrag_eval.turns import TURNS
 
 #: A model that refused every call for so long is stopped, so that a sweep ends by itself.
 THROTTLED_OUT_SECONDS = 600.0
@@ -229,6 +230,7 @@ class CallDesk:
             wait = max(ready_at - now, self._seconds_until_probe(call.model_key, now))
             if wait <= 0:
                 return None
+            TURNS.give()
             self._changed.wait(min(wait, _LONGEST_NAP_S))
 
     def _seconds_until_probe(self, model_key: str, now: float) -> float:
@@ -267,6 +269,7 @@ class CallDesk:
             wait = limits.seconds_until_sent(self._clock(), tokens)
             if wait <= 0:
                 break
+            TURNS.give()
             self._changed.wait(min(wait, _LONGEST_NAP_S))
         if refusal is not None:
             return refusal

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, TypeVar
 
+from finrag_eval.turns import TURNS
+
 T = TypeVar("T")
 
 #: Trials come query by query, so that few contexts are live at a time; 512 of 25 KB are 13 MB.
@@ -41,7 +43,12 @@ class SharedContexts(Generic[T]):
                     self._slots.popitem(last=False)
             else:
                 self._slots.move_to_end(query_id)
-        with slot.lock:
+        if not slot.lock.acquire(blocking=False):
+            TURNS.give()
+            slot.lock.acquire()
+        try:
             if slot.content is None:
                 slot.content = gather()
             return slot.content
+        finally:
+            slot.lock.release()

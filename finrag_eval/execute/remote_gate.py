@@ -28,6 +28,7 @@ from finrag_eval.execute.doorways import (
     Settlement,
     Ticket,
 )
+from finrag_eval.turns import TURNS
 
 _METHODS = frozenset(
     {
@@ -133,7 +134,10 @@ class RemoteGate:
     def admit(
         self, call: CallFor, size: CallSize, *, delay_seconds: float = 0.0
     ) -> Admission | Refusal:
-        admission: Admission | Refusal = self._ask("admit", call, size, delay_seconds=delay_seconds)
+        with TURNS.away():
+            admission: Admission | Refusal = self._ask(
+                "admit", call, size, delay_seconds=delay_seconds
+            )
         return admission
 
     def settle(self, attempt: int, settlement: Settlement) -> bool:

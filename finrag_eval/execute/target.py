@@ -44,6 +44,7 @@ from finrag_eval.execute.outcomes import (
     worker_lost,
 )
 from finrag_eval.execute.retries import Attempt, Called, ask_model, call_with_retries
+from finrag_eval.turns import TURNS
 
 #: The model key under which the money of retrieval is capped and counted.
 RETRIEVAL = "retrieval"
@@ -119,10 +120,11 @@ class PipelineTarget:
 
     def answer(self, ticket: Ticket, gate: GateDoor) -> None:
         """Deliver the trial's outcome, or give the ticket back; raises nothing foreseen."""
-        try:
-            self._answer(self._run(ticket, gate))
-        except GaveBack as back:
-            gate.give_back(ticket.number, back.refusal, back.carried, back.worst_usd)
+        with TURNS.computing():
+            try:
+                self._answer(self._run(ticket, gate))
+            except GaveBack as back:
+                gate.give_back(ticket.number, back.refusal, back.carried, back.worst_usd)
 
     def _run(self, ticket: Ticket, gate: GateDoor) -> TrialRun:
         return TrialRun(
@@ -234,6 +236,7 @@ class PipelineTarget:
         if not worst:
             context: GatheredContext = self._pipeline.gather(run.query)
             return context
+        TURNS.give()
         called = call_with_retries(
             lambda attempt: self._gather_once(run.query, attempt),
             lambda context: (context.cost_usd, None),

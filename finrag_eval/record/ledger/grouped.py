@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from finrag_eval.errors import LedgerUnwritable
+from finrag_eval.turns import TURNS
 
 _log = logging.getLogger(__name__)
 
@@ -108,8 +109,9 @@ class GroupWriter:
             raise RuntimeError("the ledger's own thread cannot wait for itself")
         job.done = threading.Lock()
         job.done.acquire()
-        self._queue(job)
-        job.done.acquire()
+        with TURNS.away():
+            self._queue(job)
+            job.done.acquire()
         if job.error is not None:
             raise job.error
         return job.value  # type: ignore[return-value]  # None only where T is

@@ -17,6 +17,7 @@ from finrag_eval.synthesis_pipeline.bedrock.deadline import watch_connections, w
 from finrag_eval.synthesis_pipeline.bedrock.faults import fault_of
 from finrag_eval.synthesis_pipeline.bedrock.reply import RawBody, read_reply
 from finrag_eval.synthesis_pipeline.bedrock.request import converse_arguments
+from finrag_eval.turns import TURNS
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -133,6 +134,7 @@ class BedrockClient:
 
     def _keep_body(self, response_dict: dict[str, Any], **_: Any) -> None:
         """Keep the bytes of the answer until it is checked: boto3 forgets broken ones."""
+        TURNS.take()
         announced = response_dict["headers"].get("content-length")
         content = response_dict.get("body")
         self._raw.body = RawBody(

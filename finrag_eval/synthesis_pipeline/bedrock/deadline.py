@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from finrag_eval.turns import TURNS
+
 
 class WatchedCall:
     """One call under a deadline (``time.monotonic``); ``is_cut`` once it was shut down.
@@ -133,7 +135,8 @@ def _watched_pool(pool: Any) -> Any:
     connection = pool.ConnectionCls
 
     def connect(self: Any) -> Any:
-        made = connection.connect(self)
+        with TURNS.away():
+            made = connection.connect(self)
         if (call := _WATCHDOG.current()) is not None:
             call.uses(self)
         return made
@@ -141,7 +144,10 @@ def _watched_pool(pool: Any) -> Any:
     def request(self: Any, *arguments: Any, **named: Any) -> Any:
         if (call := _WATCHDOG.current()) is not None:
             call.uses(self)
-        return connection.request(self, *arguments, **named)
+        try:
+            return connection.request(self, *arguments, **named)
+        finally:
+            TURNS.give()  # the answer is waited for
 
     watched = type(
         f"Watched{connection.__name__}",
