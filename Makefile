@@ -18,7 +18,7 @@ sweep: $(VENV)/.ready  ## set up, then run sweeps/quickstart.yaml: offline, no a
 	@$(FINRAG) run sweeps/quickstart.yaml
 
 test: $(VENV)/.ready-test  ## set up, then run all tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 ui: $(VENV)/.ready  ## MLflow's UI on the default store
 	@$(FINRAG) ui

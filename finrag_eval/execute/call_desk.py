@@ -230,7 +230,7 @@ class CallDesk:
             wait = max(ready_at - now, self._seconds_until_probe(call.model_key, now))
             if wait <= 0:
                 return None
-            TURNS.give()
+            TURNS.give()  # and go on without: nobody waits for a turn with the gate's lock
             self._changed.wait(min(wait, _LONGEST_NAP_S))
 
     def _seconds_until_probe(self, model_key: str, now: float) -> float:
@@ -269,7 +269,7 @@ class CallDesk:
             wait = limits.seconds_until_sent(self._clock(), tokens)
             if wait <= 0:
                 break
-            TURNS.give()
+            TURNS.give()  # as above
             self._changed.wait(min(wait, _LONGEST_NAP_S))
         if refusal is not None:
             return refusal

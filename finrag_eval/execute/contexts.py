@@ -44,7 +44,7 @@ class SharedContexts(Generic[T]):
             else:
                 self._slots.move_to_end(query_id)
         if not slot.lock.acquire(blocking=False):
-            TURNS.give()
+            TURNS.give()  # whoever gathers may need it
             slot.lock.acquire()
         try:
             if slot.content is None:

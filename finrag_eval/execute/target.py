@@ -236,7 +236,7 @@ class PipelineTarget:
         if not worst:
             context: GatheredContext = self._pipeline.gather(run.query)
             return context
-        TURNS.give()
+        TURNS.give()  # retrieval that costs money is a call of its own
         called = call_with_retries(
             lambda attempt: self._gather_once(run.query, attempt),
             lambda context: (context.cost_usd, None),
