@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from loopback.fixture import LoopbackBedrock
 from finrag_eval.domain import ModelConfig, ModelRequest, Prices, Usage
 from finrag_eval.errors import ModelFault
 from finrag_eval.synthesis_pipeline.bedrock import BedrockClient
+from finrag_eval.turns import TURNS
 
 MODEL = ModelConfig(
     key="haiku",
@@ -52,6 +54,13 @@ def fault_from(client: BedrockClient, **named: Any) -> ModelFault:
     return caught.value
 
 
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_an_answer_comes_back_with_its_usage(bedrock: LoopbackBedrock, client: Any) -> None:
     reply = ask(client)
     prompt = hashlib.sha256(b"Be exact.\0Context. Sales?").hexdigest()
@@ -63,6 +72,32 @@ def test_an_answer_comes_back_with_its_usage(bedrock: LoopbackBedrock, client: A
     )
     assert reply.latency_seconds > 0
     assert reply.service_tier is None
+
+
+def test_a_wait_for_the_turn_to_handle_an_answer_is_no_latency(
+    bedrock: LoopbackBedrock, client: BedrockClient
+) -> None:
+    took: list[tuple[float, float]] = []
+
+    def call() -> None:
+        began = time.perf_counter()
+        with TURNS.computing():
+            reply = ask(client)
+        took.append((time.perf_counter() - began, reply.latency_seconds))
+
+    bedrock.programme(latency_s=0.3)
+    caller = threading.Thread(target=call)
+    with TURNS.computing():
+        caller.start()
+        until(lambda: TURNS.waiting == 1)  # to begin
+        TURNS.give()
+        until(lambda: bool(bedrock.ledger()))
+        TURNS.take()
+        until(lambda: TURNS.waiting == 1)  # with an answer
+        time.sleep(0.3)
+    caller.join()
+    ((whole, latency),) = took
+    assert whole - latency >= 0.3
 
 
 def test_only_what_the_entry_names_is_sent(bedrock: LoopbackBedrock, client: Any) -> None:

@@ -73,9 +73,10 @@ class BedrockClient:
             try:
                 client = self._client(request.model)
                 response = client.converse(**converse_arguments(request))
-                latency = time.perf_counter() - began
+                raw: RawBody | None = self._raw.body
+                latency = (time.perf_counter() if raw is None else raw.came_at) - began
                 ttl = str(request.model.settings.get("cache_ttl", "5m"))
-                return read_reply(response, self._raw.body, latency, cache_ttl=ttl)
+                return read_reply(response, raw, latency, cache_ttl=ttl)
             except Exception as error:
                 if watched is not None and watched.is_cut:
                     raise _cut_off(was_sent=not watched.is_unsent) from error
@@ -133,7 +134,11 @@ class BedrockClient:
         return client
 
     def _keep_body(self, response_dict: dict[str, Any], **_: Any) -> None:
-        """Keep the bytes of the answer until it is checked: boto3 forgets broken ones."""
+        """Keep the bytes of the answer until it is checked: boto3 forgets broken ones.
+
+        The call has taken until here; what follows waits for its turn.
+        """
+        came_at = time.perf_counter()
         TURNS.take()
         announced = response_dict["headers"].get("content-length")
         content = response_dict.get("body")
@@ -141,6 +146,7 @@ class BedrockClient:
             status=response_dict["status_code"],
             content=content if isinstance(content, bytes) else b"",
             announced=int(announced) if announced and announced.isdigit() else None,
+            came_at=came_at,
         )
 
 

@@ -23,11 +23,15 @@ _FINAL_STOPS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawBody:
-    """A response as it came: its bytes, and how many were announced (None: not said)."""
+    """A response as it came: its bytes, and how many were announced (None: not said).
+
+    ``came_at`` is by ``time.perf_counter``.
+    """
 
     status: int
     content: bytes
     announced: int | None
+    came_at: float
 
 
 def read_reply(
