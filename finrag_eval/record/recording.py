@@ -256,6 +256,7 @@ class RecorderHandle:
         """Waits for the process to end, and ends it where it does not."""
         with contextlib.suppress(OSError):
             self._pipe.close()
+        self._hearing.join(_CLOSING_S)  # until it ends: ``wait`` looks for that only now and then
         try:
             self._process.wait(_CLOSING_S)
         except subprocess.TimeoutExpired:
