@@ -24,12 +24,13 @@ _LIBRARIES = (
 _TABLES = "pyarrow.parquet"
 
 
-def made_ready() -> Iterator[bool]:
+def made_ready(*more: str) -> Iterator[bool]:
     """True after each piece of making ready, which is at most half a second of work.
 
-    What fails here fails again, and is told, when the files are made.
+    ``more`` are libraries that come first. What fails here fails again, and is told, when the files
+    are made.
     """
-    for name in _LIBRARIES:
+    for name in (*more, *_LIBRARIES):
         with suppress(Exception):
             import_module(name)
         yield True
@@ -56,9 +57,7 @@ class Beforehand:
 
 
 def _make_ready() -> None:
-    with suppress(Exception):
-        import_module(_TABLES)
-    for _ in made_ready():
+    for _ in made_ready(_TABLES):
         pass
 
 

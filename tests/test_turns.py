@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from finrag_eval.turns import Turns
 
@@ -19,6 +20,31 @@ def in_threads(number: int, work: Callable[[int], None]) -> None:
     for thread in threads:
         thread.join(_PATIENCE_S)
     assert not any(thread.is_alive() for thread in threads)
+
+
+@contextmanager
+def held_by_another(turns: Turns) -> Iterator[None]:
+    """While this context lasts, another thread sleeps with its turn."""
+    is_asleep, is_over = threading.Event(), threading.Event()
+
+    def sleep() -> None:
+        with turns.computing():
+            is_asleep.set()
+            is_over.wait(_PATIENCE_S)
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    assert is_asleep.wait(_PATIENCE_S)
+    yield
+    is_over.set()
+    sleeper.join(_PATIENCE_S)
+
+
+def until_waiting(turns: Turns, number: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while turns.waiting < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_one_thread_computes_at_a_time_wherever_they_go_between() -> None:
@@ -72,11 +98,9 @@ def test_who_comes_back_goes_before_those_who_begin() -> None:
         for _ in range(3):
             threads.append(threading.Thread(target=begins))
             threads[-1].start()
-        while turns.waiting < 3:
-            time.sleep(0.001)
+        until_waiting(turns, 3)
         may_come_back.set()
-        while turns.waiting < 4:
-            time.sleep(0.001)
+        until_waiting(turns, 4)
     for thread in threads:
         thread.join(_PATIENCE_S)
     assert order == ["back", "new", "new", "new"]
@@ -84,26 +108,15 @@ def test_who_comes_back_goes_before_those_who_begin() -> None:
 
 def test_a_thread_that_sleeps_with_its_turn_holds_nobody_up_for_ever() -> None:
     turns = Turns(patience_s=0.05)
-    is_asleep, is_over = threading.Event(), threading.Event()
+    with held_by_another(turns):
+        done: list[int] = []
 
-    def sleep() -> None:
-        with turns.computing():
-            is_asleep.set()
-            is_over.wait(_PATIENCE_S)
+        def work(own: int) -> None:
+            with turns.computing(), turns.away():
+                done.append(own)
 
-    sleeper = threading.Thread(target=sleep)
-    sleeper.start()
-    is_asleep.wait(_PATIENCE_S)
-    done: list[int] = []
-
-    def work(own: int) -> None:
-        with turns.computing(), turns.away():
-            done.append(own)
-
-    in_threads(4, work)
-    assert sorted(done) == [0, 1, 2, 3]
-    is_over.set()
-    sleeper.join(_PATIENCE_S)
+        in_threads(4, work)
+        assert sorted(done) == [0, 1, 2, 3]
     # Nobody who gave up waiting was handed the turn: it is there for the next one.
     assert turns.waiting == 0
     with turns.computing():
@@ -112,19 +125,8 @@ def test_a_thread_that_sleeps_with_its_turn_holds_nobody_up_for_ever() -> None:
 
 def test_outside_of_its_work_a_thread_waits_for_no_turn_and_has_none() -> None:
     turns = Turns(_PATIENCE_S)
-    held, is_over = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with turns.computing():
-            held.set()
-            is_over.wait(_PATIENCE_S)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(_PATIENCE_S)
-    turns.take()
-    with turns.away():
-        pass
-    assert not turns.give()
-    is_over.set()
-    holder.join(_PATIENCE_S)
+    with held_by_another(turns):
+        turns.take()
+        with turns.away():
+            pass
+        assert not turns.give()

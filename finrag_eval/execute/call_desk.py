@@ -230,8 +230,12 @@ class CallDesk:
             wait = max(ready_at - now, self._seconds_until_probe(call.model_key, now))
             if wait <= 0:
                 return None
-            TURNS.give()  # and go on without: nobody waits for a turn with the gate's lock
-            self._changed.wait(min(wait, _LONGEST_NAP_S))
+            self._nap(wait)
+
+    def _nap(self, seconds: float) -> None:
+        """Wait until something changes, and go on without the turn: others need the gate's lock."""
+        TURNS.give()
+        self._changed.wait(min(seconds, _LONGEST_NAP_S))
 
     def _seconds_until_probe(self, model_key: str, now: float) -> float:
         provider = self._provider(model_key)
@@ -269,8 +273,7 @@ class CallDesk:
             wait = limits.seconds_until_sent(self._clock(), tokens)
             if wait <= 0:
                 break
-            TURNS.give()  # as above
-            self._changed.wait(min(wait, _LONGEST_NAP_S))
+            self._nap(wait)
         if refusal is not None:
             return refusal
         if _is_for(held, call) and held.is_ahead:
