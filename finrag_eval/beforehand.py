@@ -21,7 +21,8 @@ _LIBRARIES = (
     "jinja2",
     "finrag_eval.from_ledger",
 )
-_TABLES = "pyarrow.parquet"
+#: What the tables need.
+TABLES = ("pyarrow.parquet", "pyarrow.json")
 
 
 def made_ready(*more: str) -> Iterator[bool]:
@@ -57,7 +58,7 @@ class Beforehand:
 
 
 def _make_ready() -> None:
-    for _ in made_ready(_TABLES):
+    for _ in made_ready(*TABLES):
         pass
 
 

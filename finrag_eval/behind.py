@@ -35,7 +35,7 @@ class Files:
 
         with LedgerReader.open(folder) as reader:
             job = job_of_ledger(reader)
-        write_summary_and_report(job, folder, Ending(**ending), then=then)
+        write_summary_and_report(job, folder, Ending(**ending), then=then, may_fork=True)
 
 
 if __name__ == "__main__":

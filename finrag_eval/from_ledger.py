@@ -40,15 +40,20 @@ def write_summary_and_report(
     ending: Ending,
     *,
     then: Callable[[], None] = lambda: None,
+    may_fork: bool = False,
 ) -> dict[str, Any]:
-    """Make the summary's files, call ``then``, and make the report; the summary."""
+    """Make the summary's files, call ``then``, and make the report; the summary.
+
+    ``may_fork``: a process beside this one may draw for the report.
+    """
     with LedgerReader.open(folder) as reader:
         store = recorded(folder)
         summary = summary_of(job, reader, ending, store)
         write_summary(folder, summary)
         then()
         origin = origin_of(job, folder.name, summary["parent_run_id"])
-        write_report_html(folder / REPORT_HTML, summary, trial_views(reader, origin, store))
+        views = trial_views(reader, origin, store)
+        write_report_html(folder / REPORT_HTML, summary, views, may_fork=may_fork)
     return summary
 
 

@@ -8,10 +8,13 @@ recorder, or it could not, all is made here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from finrag_eval.beforehand import TABLES
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -43,11 +46,17 @@ def wrap_up(
 
     ``is_as_recorded``: the job is the one that the ledger remembers.
     """
-    level = None if recorder is None else _drain(recorder, watch)
+    learn_first = partial(_learn, job, folder, ending)
+    if recorder is None:
+        level = None
+        learn_first()
+    else:
+        level = _drain(recorder, watch, learn_first)
     can_write = is_as_recorded and level is not None and level.is_level
     summary = _write_files(job, folder, ending, recorder if can_write else None)
     if recorder is not None:
         ended = recorder.finish(ending.status, ended_at=ending.ended_at)
+        recorder.dismiss()
         level = ended if level is None or level.is_level else level
     if level is not None and not level.is_level:
         watch.notice(
@@ -77,7 +86,7 @@ def _write_files(
     if summary is None:
         summary = _write_summary_and_report(job, folder, ending)
     write_trial_tables(job, folder, summary)
-    _teach(job, folder, ending, summary)
+    _remember_spreads(job, folder, summary)
     if recorder is not None and is_made_behind and not recorder.has_made_files():
         summary = _write_summary_and_report(job, folder, ending)
     return summary
@@ -90,10 +99,12 @@ def _write_summary_and_report(job: SweepJob, folder: Path, ending: Ending) -> di
     return write_summary_and_report(job, folder, ending)
 
 
-def _teach(job: SweepJob, folder: Path, ending: Ending, summary: Mapping[str, Any]) -> None:
-    """Let the next plan of this results folder know what this sweep saw."""
+def _learn(job: SweepJob, folder: Path, ending: Ending) -> None:
+    """Let the next plan of this results folder know what this sweep's answers were like.
+
+    And load what the tables need: the recorder is busy, and this process has nothing else to do.
+    """
     from finrag_eval.estimate.learning import learn
-    from finrag_eval.estimate.spreads import remember_spreads
 
     with LedgerReader.open(folder) as reader:
         learn(
@@ -104,10 +115,18 @@ def _teach(job: SweepJob, folder: Path, ending: Ending, summary: Mapping[str, An
             judges=list(job.judges.values()),
             records=reader.final_records(),
         )
+    for library in TABLES:
+        import_module(library)
+
+
+def _remember_spreads(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
+    """Let the next plan know how far answers to the same question lay apart."""
+    from finrag_eval.estimate.spreads import remember_spreads
+
     remember_spreads(folder.parent, folder.name, job.plan, summary["comparisons"])
 
 
-def _drain(recorder: RecorderHandle, watch: Watch) -> Level:
+def _drain(recorder: RecorderHandle, watch: Watch, meanwhile: Callable[[], None]) -> Level:
     """Wait for the recorder, with a bar where there is much to wait for."""
     shown = False
 
@@ -120,7 +139,7 @@ def _drain(recorder: RecorderHandle, watch: Watch) -> Level:
             watch.advance(done)
 
     try:
-        return recorder.drain(progress=progress)
+        return recorder.drain(meanwhile=meanwhile, progress=progress)
     finally:
         if shown:
             watch.close()

@@ -193,14 +193,19 @@ class RecorderHandle:
         return {} if found is None else dict(found.run_ids)
 
     def drain(
-        self, *, patience_s: float = PATIENCE_S, progress: Progress = lambda done, behind: None
+        self,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+        patience_s: float = PATIENCE_S,
+        progress: Progress = lambda done, behind: None,
     ) -> Level:
         """Waits until all of the ledger is in the store; gives up on one that is away so long.
 
-        ``progress`` is told how many trials are recorded, and how many are not yet.
+        ``meanwhile`` is called while the recorder works already. ``progress`` is told how many
+        trials are recorded, and how many are not yet.
         """
         self._level = None
-        return self._await({"command": "drain"}, "_level", patience_s, progress)
+        return self._await({"command": "drain"}, "_level", patience_s, progress, meanwhile)
 
     def begin_files(self, ending: Mapping[str, Any]) -> bool:
         """Has the recorder make summary and report; True once the summary's files are there.
@@ -242,9 +247,13 @@ class RecorderHandle:
         command = {"command": "finish", "status": status, "ended_at": ended_at}
         return self._await(command, "_finished", patience_s, progress)
 
+    def dismiss(self) -> None:
+        """Asks the recorder to end, and waits for nothing: ``close`` will find it gone."""
+        self._send({"command": "quit"})
+
     def close(self) -> None:
         """Ends the recorder, whatever it is doing; what is not recorded yet stays in the ledger."""
-        self._send({"command": "quit"})
+        self.dismiss()
         self._let_go()
         log = self._folder / LOG_FILE
         if log.exists() and log.stat().st_size == 0:
@@ -339,9 +348,11 @@ class RecorderHandle:
         answer: str,
         patience_s: float,
         progress: Progress,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Level:
-        asked_at = self._heard_at = time.monotonic()
         self._send(command)
+        meanwhile()
+        asked_at = self._heard_at = time.monotonic()
         while True:
             with self._changed:
                 if getattr(self, answer) is None and self._fatal is None:

@@ -12,12 +12,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.report import page_tables
+from finrag_eval.report.beside import Beside
 from finrag_eval.report.cautions import status_words
 from finrag_eval.report.charts import (
     Chart,
@@ -56,11 +57,11 @@ def make_ready() -> None:
 
 
 def write_report_html(
-    path: Path, summary: Mapping[str, Any], trials: Iterable[TrialView], **limits: int
+    path: Path, summary: Mapping[str, Any], trials: Iterable[TrialView], **options: Any
 ) -> None:
-    """Writes the report in one step: a reader never sees half of it. Limits as in report_html."""
+    """Writes the report in one step: a reader never sees half of it. Options of report_html."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(report_html(summary, trials, **limits), encoding="utf-8", newline="\n")
+    draft.write_text(report_html(summary, trials, **options), encoding="utf-8", newline="\n")
     draft.replace(path)
 
 
@@ -71,25 +72,29 @@ def report_html(
     max_trials: int = MAX_TRIALS,
     max_chars: int = MAX_CHARS,
     seed: int = 0,
+    may_fork: bool = False,
 ) -> str:
     """The report as one HTML document.
 
     Tallies and pictures are over all trials. When there are more than ``max_trials`` trials or
     ``max_chars`` characters of text, whole queries are drawn by ``seed`` for the trials that can
-    be opened, and the page says so. The same input gives the same bytes.
+    be opened, and the page says so. The same input gives the same bytes. ``may_fork`` lets a
+    process beside this one draw what needs no trial, while the trials are read.
     """
     sheet = read_sheet(summary)
-    gathered = gather(trials, max_trials=max_trials, max_chars=max_chars, seed=seed)
-    compared = (name for one in sheet.comparisons for name in (one.candidate, one.baseline))
-    marks = page_tables.marks_of(sheet, others=(*compared, *gathered.costs))
-    packed = pack(gathered.kept, tuple(marks))
+    with Beside(partial(_quality_charts, sheet), may_fork=may_fork) as quality_charts:
+        gathered = gather(trials, max_trials=max_trials, max_chars=max_chars, seed=seed)
+        marks = _marks(sheet, gathered.costs)
+        packed = pack(gathered.kept, tuple(marks))
+        figures = _figures(sheet, gathered, marks)
+        figures["quality_charts"] = quality_charts.result()
     table = {**packed.table, "cells": [_cell_data(mark) for mark in marks.values()]}
     script = _script()
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
-            **_figures(sheet, gathered, marks),
+            **figures,
             styles=_resource("report.css"),
             script=script,
             script_hash=_hash(script),
@@ -101,7 +106,7 @@ def report_html(
 
 
 def _figures(sheet: Sheet, gathered: Gathered, marks: Mapping[str, Mark]) -> dict[str, Any]:
-    """All that the template shows besides the trials."""
+    """What the template shows besides the trials and the charts of quality."""
     costs = page_tables.costs_by_purpose(sheet, gathered, tuple(marks))
     return {
         "sheet": sheet,
@@ -115,7 +120,6 @@ def _figures(sheet: Sheet, gathered: Gathered, marks: Mapping[str, Mark]) -> dic
         "changed": [
             one for one in sheet.comparisons if one.is_score and (one.improved or one.worsened)
         ],
-        "quality_charts": list(_quality_charts(sheet, marks)),
         "front": [marks[name] for name in sheet.pareto if name in marks],
         "latency_chart": latency_chart(gathered.latencies, list(marks.values())),
         "latency_table": page_tables.latency_table(sheet, marks),
@@ -129,6 +133,12 @@ def _figures(sheet: Sheet, gathered: Gathered, marks: Mapping[str, Mark]) -> dic
         "gaps": page_tables.gaps_table(gathered),
         "failures": page_tables.failures_table(gathered, marks),
     }
+
+
+def _marks(sheet: Sheet, others: Iterable[str] = ()) -> dict[str, Mark]:
+    """A mark for each cell of the summary, and after those for any other that trials have."""
+    compared = (name for one in sheet.comparisons for name in (one.candidate, one.baseline))
+    return page_tables.marks_of(sheet, others=(*compared, *others))
 
 
 def _key_figures(sheet: Sheet) -> list[tuple[str, str, str]]:
@@ -162,13 +172,18 @@ def _compared(sheet: Sheet) -> str:
     return f"against {sheet.baseline}" if sheet.baseline else "no baseline"
 
 
-def _quality_charts(sheet: Sheet, marks: Mapping[str, Mark]) -> Iterable[tuple[str, Chart]]:
+def _quality_charts(sheet: Sheet) -> list[tuple[str, Chart]]:
     """Cost against quality for the first few scores."""
-    for at, name in enumerate(sheet.score_names[:_MOST_SCORE_CHARTS]):
-        points = _points(sheet, marks, name)
-        chart = cost_against_quality(f"quality-{at}", points, one_line(name, 40))
-        if chart is not None:
-            yield name, chart
+    marks = _marks(sheet)
+    names = sheet.score_names[:_MOST_SCORE_CHARTS]
+    charts = [
+        (
+            name,
+            cost_against_quality(f"quality-{at}", _points(sheet, marks, name), one_line(name, 40)),
+        )
+        for at, name in enumerate(names)
+    ]
+    return [(name, chart) for name, chart in charts if chart is not None]
 
 
 def _points(sheet: Sheet, marks: Mapping[str, Mark], name: str) -> Sequence[Point]:
