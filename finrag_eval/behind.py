@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finrag_eval.beforehand import made_ready
 from finrag_eval.leaving import leave
 from finrag_eval.record.recorder import main
+
+if TYPE_CHECKING:
+    from finrag_eval.reading_ahead import ReadingAhead
 
 
 class Files:
@@ -23,9 +26,16 @@ class Files:
 
     def __init__(self) -> None:
         self._made_ready = made_ready()
+        self._ahead: ReadingAhead | None = None
 
-    def make_ready(self) -> bool:
-        return next(self._made_ready, False)
+    def make_ready(self, folder: Path) -> bool:
+        if next(self._made_ready, False):
+            return True
+        if self._ahead is None:
+            from finrag_eval.reading_ahead import ReadingAhead
+
+            self._ahead = ReadingAhead(folder)
+        return self._ahead.step()
 
     def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
         from finrag_eval.ending import Ending
@@ -35,7 +45,18 @@ class Files:
 
         with LedgerReader.open(folder) as reader:
             job = job_of_ledger(reader)
-        write_summary_and_report(job, folder, Ending(**ending), then=then, may_fork=True)
+        write_summary_and_report(
+            job,
+            folder,
+            Ending(**ending),
+            then=then,
+            may_fork=True,
+            ahead=None if self._ahead is None else self._ahead.packed,
+        )
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from finrag_eval.provenance import iso_utc
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
 from finrag_eval.record.parent import CAPS
 from finrag_eval.record.run_book import Recorded, recorded
+from finrag_eval.report.ahead import PackedAhead
 from finrag_eval.report.html import write_report_html
 from finrag_eval.results import REPORT_HTML, write_summary
 from finrag_eval.summarise import SweepFacts, summarise
@@ -41,10 +42,12 @@ def write_summary_and_report(
     *,
     then: Callable[[], None] = lambda: None,
     may_fork: bool = False,
+    ahead: PackedAhead | None = None,
 ) -> dict[str, Any]:
     """Make the summary's files, call ``then``, and make the report; the summary.
 
-    ``may_fork``: a process beside this one may draw for the report.
+    ``may_fork``: a process beside this one may draw for the report. ``ahead``: what was packed for
+    it before.
     """
     with LedgerReader.open(folder) as reader:
         store = recorded(folder)
@@ -53,7 +56,7 @@ def write_summary_and_report(
         then()
         origin = origin_of(job, folder.name, summary["parent_run_id"])
         views = trial_views(reader, origin, store)
-        write_report_html(folder / REPORT_HTML, summary, views, may_fork=may_fork)
+        write_report_html(folder / REPORT_HTML, summary, views, may_fork=may_fork, ahead=ahead)
     return summary
 
 

@@ -21,34 +21,40 @@ def trial_views(
     reader: LedgerReader, origin: Origin, store: Recorded | None
 ) -> Iterator[TrialView]:
     """Every finished trial of the plan, in its order; to be opened while the reader is open."""
-    forms = {cell.name: CellForm(cell, origin) for cell in reader.cells()}
-    queries = {query.id: query for query in reader.queries()}
-    for record in reader.final_records():
-        query = queries[record.trial.query_id]
-        form = forms[record.trial.cell]
-        opened = partial(_opened, reader, record, form, query, store)
-        yield _view(record, form.cell, query, store, open=opened)
+    views = TrialViews(reader, origin)
+    return (views.of(record, store) for record in reader.final_records())
 
 
-def _opened(
-    reader: LedgerReader,
-    record: TrialRecord,
-    form: CellForm,
-    query: Query,
-    store: Recorded | None,
-) -> TrialView:
-    """The trial with its run's name and its long texts."""
-    result = reader.result(record.outcome_id)
-    return _view(
-        record,
-        form.cell,
-        query,
-        store,
-        run_name=form.run_name(record),
-        answer=result.get("answer"),
-        context=result.get("context"),
-        traceback=reader.traceback(record.outcome_id),
-    )
+class TrialViews:
+    """Makes views of one sweep's trials; they are to be opened while the reader is open."""
+
+    def __init__(self, reader: LedgerReader, origin: Origin) -> None:
+        self._reader = reader
+        self._forms = {cell.name: CellForm(cell, origin) for cell in reader.cells()}
+        self._queries = {query.id: query for query in reader.queries()}
+
+    def of(self, record: TrialRecord, store: Recorded | None) -> TrialView:
+        """The trial's figures, with its run where one is recorded."""
+        query = self._queries[record.trial.query_id]
+        form = self._forms[record.trial.cell]
+        opened = partial(self._opened, record, form, query, store)
+        return _view(record, form.cell, query, store, open=opened)
+
+    def _opened(
+        self, record: TrialRecord, form: CellForm, query: Query, store: Recorded | None
+    ) -> TrialView:
+        """The trial with its run's name and its long texts."""
+        result = self._reader.result(record.outcome_id)
+        return _view(
+            record,
+            form.cell,
+            query,
+            store,
+            run_name=form.run_name(record),
+            answer=result.get("answer"),
+            context=result.get("context"),
+            traceback=self._reader.traceback(record.outcome_id),
+        )
 
 
 def _view(
@@ -61,6 +67,7 @@ def _view(
     run_id = None if store is None else store.run_ids.get(record.trial.key)
     return TrialView(
         **more,
+        stamp=(record.outcome_id, record.scores_id, run_id),
         run_id=run_id,
         run_url=_run_url(store, run_id),
         trial_key=record.trial.key,

@@ -49,11 +49,14 @@ _log = logging.getLogger("finrag_eval.recorder")
 class FilesMaker(Protocol):
     """Who makes a sweep's files: this process has time, and most of the libraries, for it."""
 
-    def make_ready(self) -> bool:
-        """Does one piece of what the first files need; False where nothing was left to do."""
+    def make_ready(self, folder: Path) -> bool:
+        """Does one piece of what the files will need; False where there is nothing to do now."""
 
     def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
         """Makes the summary of the sweep in ``folder``, calls ``then``, and makes the report."""
+
+    def close(self) -> None:
+        """Lets go of what it holds open."""
 
 
 class Recorder:
@@ -67,6 +70,7 @@ class Recorder:
         self._recording: Recording | None = None
         self._pause_s = 0.0
         self._next_try = 0.0
+        self._has_time = False
         self._away_since: float | None = None
         self._gone_at: float | None = None
         self._wants_level = False
@@ -81,15 +85,20 @@ class Recorder:
             if command is not None:
                 self._obey(command)
                 continue
-            if not self.is_over and time.monotonic() >= self._next_try:
+            if self.is_over:
+                break
+            if time.monotonic() >= self._next_try:
                 self._try_to_work()
+            elif self._has_time:
+                self._make_ready()
+        self._files.close()
         if self._recording is not None:
             self._recording.close()
 
     def _idle_s(self) -> float:
-        if self._away_since is not None:
-            return max(0.0, min(_POLL_S * 5, self._next_try - time.monotonic()))
-        return self._pause_s
+        """Seconds to wait for a command; none where there is something to do meanwhile."""
+        left = max(0.0, self._next_try - time.monotonic())
+        return 0.0 if self._has_time else min(_POLL_S * 5, left)
 
     def _obey(self, command: dict[str, Any]) -> None:
         match command.get("command"):
@@ -110,10 +119,9 @@ class Recorder:
 
     def _hurry(self) -> None:
         self._next_try = 0.0
-        if self._away_since is None:
-            self._pause_s = 0.0
 
     def _try_to_work(self) -> None:
+        self._has_time = False
         try:
             busy = self._work()
         except StoreAway as away:
@@ -128,10 +136,16 @@ class Recorder:
             if self._away_since is not None:
                 self._away_since = None
                 self._channel.send("back")
-            self._next_try = 0.0
-            self._pause_s = self._until_more() if busy else _POLL_S
-            if self._pause_s and self._recording is not None and self._files.make_ready():
-                self._pause_s = 0.0
+            self._next_try = time.monotonic() + (self._until_more() if busy else _POLL_S)
+            self._has_time = self._recording is not None
+
+    def _make_ready(self) -> None:
+        """Uses the time until there is more to record."""
+        try:
+            self._has_time = self._files.make_ready(self._folder)
+        except Exception:
+            _log.exception("nothing is made ready for the sweep's files")
+            self._has_time = False
 
     def _write_files(self, ending: Mapping[str, Any]) -> None:
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.report import page_tables
+from finrag_eval.report.ahead import PackedAhead
 from finrag_eval.report.beside import Beside
 from finrag_eval.report.cautions import status_words
 from finrag_eval.report.charts import (
@@ -73,19 +74,27 @@ def report_html(
     max_chars: int = MAX_CHARS,
     seed: int = 0,
     may_fork: bool = False,
+    ahead: PackedAhead | None = None,
 ) -> str:
     """The report as one HTML document.
 
     Tallies and pictures are over all trials. When there are more than ``max_trials`` trials or
     ``max_chars`` characters of text, whole queries are drawn by ``seed`` for the trials that can
     be opened, and the page says so. The same input gives the same bytes. ``may_fork`` lets a
-    process beside this one draw what needs no trial, while the trials are read.
+    process beside this one draw what needs no trial, while the trials are read; what was packed
+    ``ahead`` need not be read again.
     """
     sheet = read_sheet(summary)
     with Beside(partial(_quality_charts, sheet), may_fork=may_fork) as quality_charts:
-        gathered = gather(trials, max_trials=max_trials, max_chars=max_chars, seed=seed)
+        gathered = gather(
+            trials,
+            max_trials=max_trials,
+            max_chars=max_chars,
+            seed=seed,
+            known={} if ahead is None else ahead.chars,
+        )
         marks = _marks(sheet, gathered.costs)
-        packed = pack(gathered.kept, tuple(marks))
+        packed = pack(gathered.kept, tuple(marks), None if ahead is None else ahead.packer)
         figures = _figures(sheet, gathered, marks)
         figures["quality_charts"] = quality_charts.result()
     table = {**packed.table, "cells": [_cell_data(mark) for mark in marks.values()]}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +20,8 @@ from finrag_eval.domain import Score
 from finrag_eval.report.context_view import split_context
 from finrag_eval.report.figures import MISSING, count, money, seconds
 from finrag_eval.report.safe_text import one_line, safe_link
-from finrag_eval.report.sample import OTHER_CHARS, cut
-from finrag_eval.report.trial_view import TrialView
+from finrag_eval.report.sample import OTHER_CHARS, cut, opened
+from finrag_eval.report.trial_view import Stamp, TrialView
 
 _COMPRESSION = 6
 _EXPLAINED = json.JSONEncoder(ensure_ascii=False, default=str)
@@ -67,25 +67,106 @@ class _Texts:
         return self.contexts[context]
 
 
-def pack(trials: Sequence[TrialView], cell_names: Sequence[str]) -> Packed:
-    """The trials as a table and packs; ``cell_names`` gives the order of the cells."""
-    order = {name: at for at, name in enumerate(cell_names)}
+def pack(
+    trials: Sequence[TrialView],
+    cell_names: Sequence[str],
+    ahead: Packer | None = None,
+) -> Packed:
+    """The trials as a table and packs; ``cell_names`` gives the order of the cells.
+
+    What was packed ``ahead`` is taken where it is what would be packed now.
+    """
+    packer = Packer(
+        cells=tuple(cell_names),
+        score_names=tuple(dict.fromkeys(score.name for one in trials for score in one.scores)),
+        prompts=_prompts_of(trials, cell_names),
+    )
+    if ahead is not None and ahead.is_like(packer):
+        packer = ahead
     by_query: dict[str, list[TrialView]] = {}
     for one in trials:
         by_query.setdefault(one.query_id, []).append(one)
-    score_names = tuple(dict.fromkeys(score.name for one in trials for score in one.scores))
-    prompts = _Texts()
     queries: list[dict[str, Any]] = []
     rows: list[list[Any]] = []
     packs: list[str] = []
     for query_number, query_id in enumerate(sorted(by_query)):
-        asked = sorted(by_query[query_id], key=lambda one: (one.repeat, order.get(one.cell, 0)))
-        first_row = len(rows)
-        queries.append(_query(asked[0]))
-        rows += [_row(one, order, query_number, score_names) for one in asked]
-        packs.append(_sealed(_query_pack(asked, first_row, prompts)))
-    table = {"scores": score_names, "queries": queries, "trials": rows}
-    return Packed(table=table, packs=tuple(packs), prompts=_sealed(prompts.texts))
+        asked = packer.in_order(by_query[query_id])
+        place = Place(query=query_number, first_row=len(rows))
+        done = packer.packed(asked, place)
+        queries.append(done.query)
+        rows += done.rows
+        packs.append(done.texts)
+    table = {"scores": packer.score_names, "queries": queries, "trials": rows}
+    return Packed(table=table, packs=tuple(packs), prompts=_sealed(packer.prompts.texts))
+
+
+def _prompts_of(trials: Sequence[TrialView], cell_names: Sequence[str]) -> tuple[str, ...]:
+    """The trials' prompts, each once, in the order of the cells."""
+    firsts = {one.cell: one for one in reversed(trials)}
+    shown = (firsts[name] for name in cell_names if name in firsts)
+    texts = (text for one in shown for text in (one.system_prompt, one.query_template))
+    return tuple(dict.fromkeys(text for text in texts if text is not None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a query stands in the table: its number, and the number of its first row."""
+
+    query: int
+    first_row: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Query:
+    """One query's part of a page; ``texts`` is its pack."""
+
+    query: dict[str, Any]
+    rows: list[list[Any]]
+    texts: str
+
+
+class Packer:
+    """Packs queries, and knows those that it has packed."""
+
+    def __init__(
+        self, *, cells: tuple[str, ...], score_names: tuple[str, ...], prompts: tuple[str, ...]
+    ) -> None:
+        self._cells, self.score_names, self._first_prompts = cells, score_names, prompts
+        self._order = {name: at for at, name in enumerate(cells)}
+        self._known: dict[tuple[Place, tuple[Stamp | None, ...]], _Query] = {}
+        self.prompts = _Texts()
+        for text in prompts:
+            self.prompts.number(text)
+
+    def is_like(self, other: Packer) -> bool:
+        """Whether it packs the same trials in the same way."""
+        return (
+            self._cells == other._cells
+            and self.score_names == other.score_names
+            and self._first_prompts == other._first_prompts
+        )
+
+    def in_order(self, trials: Iterable[TrialView]) -> list[TrialView]:
+        """One query's trials as they follow on one another."""
+        return sorted(trials, key=lambda one: (one.repeat, self._order.get(one.cell, 0)))
+
+    def packed(self, asked: Sequence[TrialView], place: Place) -> _Query:
+        """One query's trials, opened only where they were not packed before."""
+        stamps = tuple(one.stamp for one in asked)
+        found = self._known.get((place, stamps))
+        if found is None:
+            whole = [one if one.open is None else opened(one) for one in asked]
+            found = self._pack(whole, place)
+            if None not in stamps:
+                self._known[place, stamps] = found
+        return found
+
+    def _pack(self, asked: Sequence[TrialView], place: Place) -> _Query:
+        return _Query(
+            query=_query(asked[0]),
+            rows=[_row(one, self._order, place.query, self.score_names) for one in asked],
+            texts=_sealed(_query_pack(asked, place.first_row, self.prompts)),
+        )
 
 
 def _query(one: TrialView) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
-from finrag_eval.report.trial_view import TrialView
+from finrag_eval.report.trial_view import Stamp, TrialView
 
 #: Characters kept of one answer, one context and any other one text; the rest is cut, and said so.
 ANSWER_CHARS = 20_000
@@ -73,15 +74,21 @@ class Gathered:
 
 
 def gather(
-    trials: Iterable[TrialView], *, max_trials: int, max_chars: int, seed: int = 0
+    trials: Iterable[TrialView],
+    *,
+    max_trials: int,
+    max_chars: int,
+    seed: int = 0,
+    known: Mapping[Stamp, int] = MappingProxyType({}),
 ) -> Gathered:
     """Tallies over all trials, and the trials of as many whole queries as the limits allow.
 
     Queries are drawn by a seeded hash of their id, so the same trials are kept in whatever order
-    they come, and every cell keeps the same queries. At least one query is kept.
+    they come, and every cell keeps the same queries. At least one query is kept. Trials that are
+    ``known``, with the characters that they add to their query, need not be opened for that.
     """
     tally = _Tally()
-    draw = _Draw(max_trials=max_trials, max_chars=max_chars, seed=seed)
+    draw = _Draw(max_trials=max_trials, max_chars=max_chars, seed=seed, known=known)
     for one in trials:
         tally.add(one)
         draw.offer(one)
@@ -144,10 +151,13 @@ class _Tally:
 class _Draw:
     """Keeps the queries of the lowest hashes as long as their trials fit the limits."""
 
-    def __init__(self, *, max_trials: int, max_chars: int, seed: int) -> None:
+    def __init__(
+        self, *, max_trials: int, max_chars: int, seed: int, known: Mapping[Stamp, int]
+    ) -> None:
         self._max_trials, self._max_chars, self._seed = max_trials, max_chars, seed
+        self._known = known
         self._queries: dict[str, list[TrialView]] = {}
-        self._texts: dict[str, dict[str, int]] = {}
+        self._texts: dict[str, DistinctTexts] = {}
         self._highest: list[tuple[int, str]] = []
         self._hashes: dict[str, int] = {}
         self._bar: int | None = None
@@ -159,9 +169,9 @@ class _Draw:
             return
         if one.query_id not in self._queries:
             self._queries[one.query_id] = []
-            self._texts[one.query_id] = {}
+            self._texts[one.query_id] = DistinctTexts()
             heapq.heappush(self._highest, (-rank, one.query_id))
-        self._keep(_shortened(one if one.open is None else one.open()))
+        self._keep(one)
         while self._is_over() and len(self._queries) > 1:
             self._drop_highest()
 
@@ -176,12 +186,14 @@ class _Draw:
 
     def _keep(self, one: TrialView) -> None:
         texts = self._texts[one.query_id]
+        added = None if one.stamp is None else self._known.get(one.stamp)
+        if added is None:
+            one = opened(one)
+            added = texts.added_by(one)
+        texts.chars += added
+        self._chars += added
         self._queries[one.query_id].append(one)
         self._trials += 1
-        for text in (one.answer, one.context, one.traceback):
-            if text and text not in texts:
-                texts[text] = len(text)
-                self._chars += len(text)
 
     def _is_over(self) -> bool:
         return self._trials > self._max_trials or self._chars > self._max_chars
@@ -190,7 +202,27 @@ class _Draw:
         rank, query_id = heapq.heappop(self._highest)
         self._bar = -rank
         self._trials -= len(self._queries.pop(query_id))
-        self._chars -= sum(self._texts.pop(query_id).values())
+        self._chars -= self._texts.pop(query_id).chars
+
+
+class DistinctTexts:
+    """The long texts of one query's trials, each once; ``chars`` is for whoever counts."""
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()
+        self.chars = 0
+
+    def added_by(self, one: TrialView) -> int:
+        """How many characters an opened trial adds to them."""
+        texts = {text for text in (one.answer, one.context, one.traceback) if text}
+        new = texts - self._texts
+        self._texts |= new
+        return sum(map(len, new))
+
+
+def opened(one: TrialView) -> TrialView:
+    """The trial with its texts, as long as a page shows them."""
+    return _shortened(one if one.open is None else one.open())
 
 
 def cut(text: str, chars: int) -> tuple[str, int]:

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from finrag_eval.domain import Score
 
+#: Outcome, scoring and run: whatever a trial shows follows from them.
+Stamp = tuple[int, int, str | None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialView:
@@ -22,7 +25,8 @@ class TrialView:
     Money is USD, times are seconds, ``started_at`` is seconds since the epoch (UTC).
 
     ``open`` is set where the run's name and the long texts (answer, context, traceback) were not
-    read yet, and gives the trial with them: a page shows few of 100,000.
+    read yet, and gives the trial with them: a page shows few of 100,000. Two views with the same
+    ``stamp`` show the same; None says nothing.
     """
 
     cell: str
@@ -70,4 +74,5 @@ class TrialView:
     years: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+    stamp: Stamp | None = field(default=None, compare=False, repr=False)
     open: Callable[[], TrialView] | None = field(default=None, compare=False, repr=False)
