@@ -12,7 +12,7 @@ from typing import Any
 from finrag_eval.domain import Outcome, Score, TrialRecord
 from finrag_eval.job import SweepJob
 from finrag_eval.record.ledger import Ledger, LedgerReader, is_redacted
-from finrag_eval.score.scorers import build_scorers, score_trial
+from finrag_eval.score.scorers import build_scorers, make_ready, score_trial
 
 #: Why an answer cannot be scored from the ledger.
 NOT_KEPT = "its texts were not kept (redact)"
@@ -30,6 +30,10 @@ class Scoring:
         self._ledger = ledger
         self._scorers = build_scorers([one for one in job.spec.scorers if one.kind != "judge"])
         self._queries = {query.id: query for query in job.plan.query_set.queries}
+
+    def make_ready(self) -> None:
+        """Load the scorers' code, while there is nothing to score."""
+        make_ready(self._scorers)
 
     def take(self, outcome_id: int, outcome: Outcome) -> None:
         """Score one outcome, and write the scores behind it."""

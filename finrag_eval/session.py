@@ -26,7 +26,6 @@ from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
 from finrag_eval.execute.gates import Gates
 from finrag_eval.job import SweepJob, target_builder
-from finrag_eval.judging import judge_answers
 from finrag_eval.progress import Progress, Watch, shown_live
 from finrag_eval.provenance import git_state, package_versions
 from finrag_eval.record.ledger import Ledger, LedgerReader
@@ -175,7 +174,7 @@ class Session:
         if is_by_batch(self._job):
             return batch_outcomes(gate, self._job, self._ledger)
         build = target_builder(self._job, self._ledger_id())
-        return fan_out(gate, build, self._job.spec.execution)
+        return fan_out(gate, build, self._job.spec.execution, self._scoring.make_ready)
 
     def _append(self, outcome: Outcome, on_disk: Callable[[int, Outcome], None]) -> None:
         """Into the ledger first; ``on_disk`` hears of it once it is safe there."""
@@ -229,6 +228,8 @@ class Session:
         """Have judges look at what was answered, where there are judges and nothing stopped."""
         if not self._job.judges or self._gates.is_stopped or self._gates.reason != "done":
             return
+        from finrag_eval.judging import judge_answers
+
         for step in judge_answers(self._job, self._ledger, self._open_judges_gate):
             if isinstance(step, Gate):
                 self._gates.add(step)

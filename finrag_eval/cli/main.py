@@ -12,21 +12,22 @@ import typer
 
 from finrag_eval.errors import FinragEvalError, InvalidInput, Problem
 
-_VERBS = (
-    "run",
-    "plan",
-    "validate",
-    "sweeps",
-    "query",
-    "score",
-    "summary",
-    "compare",
-    "costs",
-    "runs",
-    "sync",
-    "catalogue",
-    "ui",
-)
+#: The modules of the verbs, in the order of ``--help``, each with its verbs.
+_MODULES = {
+    "run": ("run", "resume"),
+    "plan": ("plan",),
+    "validate": ("validate",),
+    "sweeps": ("sweeps",),
+    "query": ("query",),
+    "score": ("score",),
+    "summary": ("summary",),
+    "compare": ("compare",),
+    "costs": ("costs",),
+    "runs": ("runs",),
+    "sync": ("sync",),
+    "catalogue": ("models", "prompts"),
+    "ui": ("ui",),
+}
 
 _TEACHING = """Evaluate LLM question answering over SEC filings, sweep by sweep.
 
@@ -41,14 +42,6 @@ A sweep of your own: copy a file of sweeps/, then `validate`, `plan` (what it wi
 If it stops, the same `run` goes on where it was; nothing is paid twice.
 """
 
-app = typer.Typer(
-    name="finrag-eval",
-    help=_TEACHING,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -58,7 +51,21 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def program(verb: str | None = None) -> typer.Typer:
+    """The program; with a verb, as much of it as that verb needs, which starts sooner."""
+    app = typer.Typer(
+        name="finrag-eval",
+        help=_TEACHING,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_program)
+    for module in [one for one, verbs in _MODULES.items() if verb in verbs] or _MODULES:
+        import_module(f"finrag_eval.cli.{module}").register(app)
+    return app
+
+
 def _program(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
@@ -69,15 +76,11 @@ def _program(
         os.environ["FINRAG_EVAL_DEBUG"] = "1"
 
 
-for _verb in _VERBS:
-    import_module(f"finrag_eval.cli.{_verb}").register(app)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code of the contract, section 2."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        result = app(given, standalone_mode=False, prog_name="finrag-eval")
+        result = program(given[0])(given, standalone_mode=False, prog_name="finrag-eval")
     except typer.Exit as stop:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):

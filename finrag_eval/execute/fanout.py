@@ -41,7 +41,10 @@ class WorkersFailed(FinragEvalError):
 
 
 def fan_out(
-    gate: Gate, build_target: Callable[[], Target], execution: ExecutionSpec
+    gate: Gate,
+    build_target: Callable[[], Target],
+    execution: ExecutionSpec,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Outcomes as they finish, until the gate has no more trials.
 
@@ -49,18 +52,25 @@ def fan_out(
     safe yet, are never more than ``execution.concurrency``. After ``gate.stop()`` calls in flight
     are awaited for ``grace_s``; what is in flight then is counted at its worst case. Ctrl-C in the
     middle is such a stop, the second time at once. ``build_target`` is called here for threads,
-    and once in every process (it has to pickle). Raises what made the gate fail, when every
-    outcome before it was yielded.
+    and once in every process (it has to pickle); ``meanwhile`` is called once, where the first
+    answers take their time. Raises what made the gate fail, when every outcome before it was
+    yielded.
     """
-    yield from run_crew(gate, _crew_of(gate, build_target, execution), execution.grace_s)
+    crew = _crew_of(gate, build_target, execution)
+    yield from run_crew(gate, crew, execution.grace_s, meanwhile)
 
 
-def run_crew(gate: Gate, run: Callable[[], None], grace_s: float) -> Iterator[Outcome]:
+def run_crew(
+    gate: Gate,
+    run: Callable[[], None],
+    grace_s: float,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Iterator[Outcome]:
     """Outcomes as ``run`` delivers them, in a thread of its own, until it ends; see ``fan_out``."""
     crew = Thread(target=_run_crew, args=(gate, run), name="finrag-eval-crew", daemon=True)
     crew.start()
     try:
-        yield from _outcomes(gate, grace_s)
+        yield from _outcomes(gate, grace_s, meanwhile)
     finally:
         gate.stop("interrupted")
         gate.close()
@@ -70,13 +80,16 @@ def run_crew(gate: Gate, run: Callable[[], None], grace_s: float) -> Iterator[Ou
         raise WorkersFailed(gate.error)
 
 
-def _outcomes(gate: Gate, grace_s: float) -> Iterator[Outcome]:
+def _outcomes(gate: Gate, grace_s: float, meanwhile: Callable[[], None]) -> Iterator[Outcome]:
     stream = gate.outcomes()
+    todo = [meanwhile]
     over_since: float | None = None
     while True:
         try:
             outcome = stream.get(timeout=0.2)
         except Empty:
+            while todo:
+                todo.pop()()
             over_since = over_since or (time.monotonic() if gate.is_over else None)
             if over_since is not None and time.monotonic() - over_since > grace_s:
                 gate.close()

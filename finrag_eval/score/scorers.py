@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from finrag_eval.domain import Query, Score, ScorerSpec
 from finrag_eval.errors import InvalidInput, Problem
-from finrag_eval.score.grounding import citation, grounded
 from finrag_eval.score.judge import JudgeCall, Rubric, load_rubric, read_reply
 from finrag_eval.score.judge import prompt as judge_prompt
-from finrag_eval.score.listing import listing
-from finrag_eval.score.matching import boolean, contains, exact, regex
-from finrag_eval.score.numeric import numeric
 from finrag_eval.score.own_code import load, own_code, source_digest
-from finrag_eval.score.refusal import refusal
-from finrag_eval.score.rouge import rouge_l
 from finrag_eval.score.verdicts import Unscored, Verdict
 
 #: Grows with every change of a scorer that can change a score.
@@ -40,6 +35,21 @@ _STOPPED = frozenset({"guardrail_intervened", "content_filtered"})
 _CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded"})
 
 Judging = Callable[[Query, Mapping[str, Any]], Verdict | Unscored]
+
+#: The modules of the scorers that need no code of the user's and no model, with their functions.
+#: They are loaded when they are wanted: a sweep's first calls do not wait for them.
+_FUNCTIONS = {
+    "numeric": "numeric:numeric",
+    "contains": "matching:contains",
+    "exact": "matching:exact",
+    "regex": "matching:regex",
+    "boolean": "matching:boolean",
+    "list": "listing:listing",
+    "rouge_l": "rouge:rouge_l",
+    "citation": "grounding:citation",
+    "grounded": "grounding:grounded",
+    "refusal": "refusal:refusal",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,32 +155,44 @@ def score_trial(
     return tuple(scorer(query, result) for scorer in scorers)
 
 
+def make_ready(scorers: Iterable[AnyScorer]) -> None:
+    """Load the code of the scorers, which their first answer would do else."""
+    for scorer in scorers:
+        if scorer.kind in _FUNCTIONS:
+            _function(scorer.kind)
+
+
+def _function(kind: str) -> Callable[..., Verdict | Unscored]:
+    module, _, name = _FUNCTIONS[kind].partition(":")
+    found: Callable[..., Verdict | Unscored] = getattr(
+        import_module(f"finrag_eval.score.{module}"), name
+    )
+    return found
+
+
+def _judged(
+    query: Query, result: Mapping[str, Any], *, kind: str, **options: Any
+) -> Verdict | Unscored:
+    return _function(kind)(query, result, **options)
+
+
 def _plain(spec: ScorerSpec) -> Scorer:
-    known: dict[str, Judging] = {
-        "contains": contains,
-        "exact": exact,
-        "boolean": boolean,
-        "list": listing,
-        "rouge_l": rouge_l,
-        "citation": citation,
-        "grounded": grounded,
-        "refusal": refusal,
-    }
     options, code = dict(spec.options), ""
     if spec.kind == "python":
         function = load(str(options["function"]))
         code = source_digest(function)
         judging: Judging = partial(own_code, function=function)
     elif spec.kind == "numeric":
-        judging = partial(numeric, tolerance=options.get("tolerance"))
+        judging = partial(_judged, kind=spec.kind, tolerance=options.get("tolerance"))
     elif spec.kind == "regex":
         judging = partial(
-            regex,
+            _judged,
+            kind=spec.kind,
             pattern=options.get("pattern"),
             ignore_case=bool(options.get("ignore_case", False)),
         )
-    elif spec.kind in known:
-        judging = known[spec.kind]
+    elif spec.kind in _FUNCTIONS:
+        judging = partial(_judged, kind=spec.kind)
     else:
         raise ValueError(f"there is no scorer of kind '{spec.kind}'")
     return Scorer(name=spec.name, kind=spec.kind, digest=_digest(spec, code), judging=judging)

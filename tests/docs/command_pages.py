@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from finrag_eval.cli.main import app, main
+from finrag_eval.cli.main import main, program
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 _HEAD = """# Every command
@@ -28,6 +28,7 @@ def commands_page() -> str:
 
 
 def _verbs() -> Iterator[tuple[str, ...]]:
+    app = program()
     for command in app.registered_commands:
         yield (str(command.name),)
     for group in app.registered_groups:

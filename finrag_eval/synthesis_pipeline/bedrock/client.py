@@ -113,20 +113,21 @@ class BedrockClient:
         return client
 
     def _make(self, region: str | None, profile: str | None) -> Any:
-        import boto3
+        # The client that boto3 would give, without loading S3's transfers first (0.05 s).
+        import botocore.session
         from botocore.config import Config
 
-        session: Any = boto3.Session(region_name=region, profile_name=profile)
-        client = session.client(
+        client = botocore.session.Session(profile=profile).create_client(
             "bedrock-runtime",
+            region_name=region,
             config=Config(
                 retries={"total_max_attempts": 1, "mode": "standard"},
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 read_timeout=self._attempt_timeout_s,
                 max_pool_connections=max(10, self._workers),
                 tcp_keepalive=True,
-                # boto3 composes its own anew for every request: 0.25 ms of CPU (2026-11-22).
-                user_agent=f"finrag-eval Boto3/{boto3.__version__}",
+                # Its own is composed anew for every request: 0.25 ms of CPU (2026-11-22).
+                user_agent=f"finrag-eval Botocore/{botocore.__version__}",
             ),
         )
         watch_connections(client)
