@@ -31,7 +31,7 @@ from finrag_eval.trial_views import trial_views
 def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
     """Make all of the sweep's files from its ledger; the summary."""
     summary = write_summary_and_report(job, folder, ending)
-    write_trial_tables(job, folder, summary)
+    write_trial_tables(job, folder, [name for cell in summary["cells"] for name in cell["scores"]])
     return summary
 
 

@@ -6,7 +6,7 @@ that 100,000 trials are never in memory at once; and the two files of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,18 @@ _TAGS = (
 )
 
 
-def write_trial_tables(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write trials.parquet and trials.csv, with the scores that the summary names."""
+def write_trial_tables(job: SweepJob, folder: Path, given: Iterable[str]) -> None:
+    """Write trials.parquet and trials.csv.
+
+    Their scores are the sweep's own in their order, then others that answers were ``given``.
+    """
     store = recorded(folder)
     with LedgerReader.open(folder) as reader:
         rows = TrialRows(
             reader,
-            origin_of(job, folder.name, summary["parent_run_id"]),
+            origin_of(job, folder.name, None if store is None else store.parent_run_id),
             {} if store is None else store.run_ids,
-            _score_names(job, summary),
+            list(dict.fromkeys([*(scorer.name for scorer in job.spec.scorers), *sorted(given)])),
         )
         write_trials(folder, rows.columns, rows.batches())
 
@@ -104,13 +107,6 @@ def origin_of(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin
         parent_run_id=parent_run_id,
         tags=job.spec.tags,
     )
-
-
-def _score_names(job: SweepJob, summary: Mapping[str, Any]) -> list[str]:
-    """The sweep's own scores in their order, then others that answers were given."""
-    own = [scorer.name for scorer in job.spec.scorers]
-    given = [name for cell in summary["cells"] for name in cell["scores"]]
-    return list(dict.fromkeys([*own, *given]))
 
 
 class TrialRows:

@@ -8,13 +8,14 @@ recorder, or it could not, all is made here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from finrag_eval.beforehand import TABLES
+from finrag_eval.domain import TrialRecord
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -46,14 +47,15 @@ def wrap_up(
 
     ``is_as_recorded``: the job is the one that the ledger remembers.
     """
-    learn_first = partial(_learn, job, folder, ending)
+    given: dict[str, None] = {}
+    learn_first = partial(_learn, job, folder, ending, given)
     if recorder is None:
         level = None
         learn_first()
     else:
         level = _drain(recorder, watch, learn_first)
     can_write = is_as_recorded and level is not None and level.is_level
-    summary = _write_files(job, folder, ending, recorder if can_write else None)
+    summary = _write_files(job, folder, ending, given, recorder if can_write else None)
     if recorder is not None:
         ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         recorder.dismiss()
@@ -76,16 +78,22 @@ def exit_code(ending: Ending, summary: Mapping[str, Any], level: Level | None) -
 
 
 def _write_files(
-    job: SweepJob, folder: Path, ending: Ending, recorder: RecorderHandle | None
+    job: SweepJob,
+    folder: Path,
+    ending: Ending,
+    given: Iterable[str],
+    recorder: RecorderHandle | None,
 ) -> dict[str, Any]:
     """The summary, with every file made: the tables here, summary and report by the recorder."""
+    if recorder is not None:
+        recorder.begin_files(ending.as_json())
+    write_trial_tables(job, folder, given)
     summary = None
-    if recorder is not None and recorder.begin_files(ending.as_json()):
+    if recorder is not None and recorder.has_made_summary():
         summary = read_summary(folder)
     is_made_behind = summary is not None
     if summary is None:
         summary = _write_summary_and_report(job, folder, ending)
-    write_trial_tables(job, folder, summary)
     _remember_spreads(job, folder, summary)
     if recorder is not None and is_made_behind and not recorder.has_made_files():
         summary = _write_summary_and_report(job, folder, ending)
@@ -99,10 +107,11 @@ def _write_summary_and_report(job: SweepJob, folder: Path, ending: Ending) -> di
     return write_summary_and_report(job, folder, ending)
 
 
-def _learn(job: SweepJob, folder: Path, ending: Ending) -> None:
+def _learn(job: SweepJob, folder: Path, ending: Ending, given: dict[str, None]) -> None:
     """Let the next plan of this results folder know what this sweep's answers were like.
 
-    And load what the tables need: the recorder is busy, and this process has nothing else to do.
+    And put the names of their scores into ``given``, and load what the tables need: the recorder
+    is busy, and this process has nothing else to do.
     """
     from finrag_eval.estimate.learning import learn
 
@@ -113,10 +122,16 @@ def _learn(job: SweepJob, folder: Path, ending: Ending) -> None:
             ended_at=str(iso_utc(ending.ended_at)),
             plan=job.plan,
             judges=list(job.judges.values()),
-            records=reader.final_records(),
+            records=_noting_scores(reader.final_records(), given),
         )
     for library in TABLES:
         import_module(library)
+
+
+def _noting_scores(records: Iterable[TrialRecord], given: dict[str, None]) -> Iterator[TrialRecord]:
+    for record in records:
+        given.update(dict.fromkeys(score.name for score in record.scores))
+        yield record
 
 
 def _remember_spreads(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:

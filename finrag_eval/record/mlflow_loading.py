@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-_UNUSED = ("pandas", "scipy")
+_UNUSED = ("pandas", "scipy", "pygments")
 
 
 def load_mlflow() -> None:

@@ -207,14 +207,16 @@ class RecorderHandle:
         self._level = None
         return self._await({"command": "drain"}, "_level", patience_s, progress, meanwhile)
 
-    def begin_files(self, ending: Mapping[str, Any]) -> bool:
-        """Has the recorder make summary and report; True once the summary's files are there.
+    def begin_files(self, ending: Mapping[str, Any]) -> None:
+        """Has the recorder make summary and report, and does not wait for them.
 
-        False where it could not. To be asked when the store is level: a recorder that waits for a
-        store hears nothing.
+        To be asked when the store is level: a recorder that waits for a store hears nothing.
         """
         self._files = self._summary = None
         self._send({"command": "files", "ending": dict(ending)})
+
+    def has_made_summary(self) -> bool:
+        """Whether the summary's files are there; waits for them."""
         self._wait_for(lambda: self._files if self._summary is None else self._summary)
         return self._summary is not None
 

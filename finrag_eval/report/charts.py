@@ -108,7 +108,7 @@ def _draw_points(axes: Axes, points: Sequence[Point], score_name: str, *, is_nar
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     _frame_points(axes, points, is_log=is_log)
     axes.set_xlabel("USD per 1,000 questions" + (", log scale" if is_log else ""), fontsize=11.5)
-    axes.set_title(score_name, loc="left", fontsize=12, color=MUTED, pad=10)
+    axes.set_title(score_name, loc="left", y=1.0, fontsize=12, color=MUTED, pad=10)
     _money_ticks(axes, is_log=is_log)
     _label_points(axes, points, is_narrow=is_narrow)
 

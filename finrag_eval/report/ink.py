@@ -106,6 +106,7 @@ def _dress(axes: Axes) -> None:
     axes.spines["bottom"].set_color(LINE)
     axes.tick_params(which="both", length=0, colors=MUTED, labelsize=11.5, pad=6)
     axes.set_axisbelow(True)
+    axes.set_title("", y=1.0)  # a place that is given need not be looked for
     axes.xaxis.label.set_color(MUTED)
     axes.yaxis.label.set_color(MUTED)
 
