@@ -12,6 +12,7 @@ The house, room by room; each says in its own docstring what enters and what lea
 - ``record/``               WRITING IT DOWN: the ledger first, then MLflow behind it
 - ``summarise``, ``statistics/``, ``compare/``   WHAT IT CAME TO, and which one is better
 - ``from_ledger``, ``behind``   a sweep's files, and the process that records and makes them
+- ``beforehand``, ``reading_ahead``   what of the files can be made before the last answer
 - ``costs/``                spend over time, budgets, forecasts
 - ``report/``               tables, charts, HTML: for the reader's eye
 - ``loading``               a finished sweep, read back for notebooks

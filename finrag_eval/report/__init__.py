@@ -11,5 +11,6 @@ computes none that a decision rests on. Whatever a model or a filing wrote is tr
   terminal     tables that fit 80 columns          markdown, rows     summary.md, summary.csv
   trial_view   one trial, as it can be opened      sample, packs      which trials, and how packed
   charts       pictures (matplotlib, loaded late)  bars               small bars inside tables
+  ahead        packed before the last trial        beside             drawn in a second process
   html         report.html
 """

@@ -175,6 +175,19 @@ def test_help_teaches_and_imports_nothing_heavy(capsys: pytest.CaptureFixture[st
     assert "finrag-eval run sweeps/quickstart.yaml" in done.stdout
 
 
+def test_a_verb_loads_itself_alone() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from finrag_eval.cli.main import main; main(['sweeps', 'prune', '--help']); "
+        "verbs = {name for name in sys.modules if name.startswith('finrag_eval.cli.')}; "
+        "assert not verbs & {'finrag_eval.cli.costs', 'finrag_eval.cli.run'}, verbs"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "prune" in done.stdout
+
+
 @pytest.mark.parametrize(
     "verb",
     """run plan validate resume sweeps query score summary compare costs runs sync models prompts
