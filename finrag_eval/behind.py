@@ -3,8 +3,8 @@
     python -m finrag_eval.behind
 
 Enters: the driver's commands on stdin. Leaves: runs in MLflow, summary and report beside the
-ledger, and events on stdout. It has loaded what MLflow brings (NumPy, SciPy), and between two
-batches it makes ready what else they need; the driver's process keeps its one lock for the calls.
+ledger, and events on stdout. Between two batches it loads what the files need, and reads for the
+report what is recorded by then; the driver's process keeps its one lock for the calls.
 """
 
 from __future__ import annotations

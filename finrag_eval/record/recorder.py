@@ -71,6 +71,7 @@ class Recorder:
         self._pause_s = 0.0
         self._next_try = 0.0
         self._has_time = False
+        self._makes_ready = True
         self._away_since: float | None = None
         self._gone_at: float | None = None
         self._wants_level = False
@@ -103,22 +104,16 @@ class Recorder:
     def _obey(self, command: dict[str, Any]) -> None:
         match command.get("command"):
             case "drain":
-                self._wants_level = True
-                self._hurry()
+                self._wants_level, self._next_try = True, 0.0
             case "finish":
-                self._end, self._wants_level = command, True
-                self._hurry()
+                self._end, self._wants_level, self._next_try = command, True, 0.0
             case "files":
                 self._write_files(command["ending"])
             case "quit":
                 self.is_over = True
             case "gone":
-                self._gone_at = time.time()
-                self._hurry()
+                self._gone_at, self._next_try = time.time(), 0.0
                 self.is_over = self._recording is not None and self._recording.is_closed
-
-    def _hurry(self) -> None:
-        self._next_try = 0.0
 
     def _try_to_work(self) -> None:
         self._has_time = False
@@ -137,15 +132,15 @@ class Recorder:
                 self._away_since = None
                 self._channel.send("back")
             self._next_try = time.monotonic() + (self._until_more() if busy else _POLL_S)
-            self._has_time = self._recording is not None
+            self._has_time = self._makes_ready and self._recording is not None
 
     def _make_ready(self) -> None:
         """Uses the time until there is more to record."""
         try:
             self._has_time = self._files.make_ready(self._folder)
-        except Exception:
-            _log.exception("nothing is made ready for the sweep's files")
-            self._has_time = False
+        except Exception as error:
+            _log.warning("no more is made ready for the sweep's files: %s", one_line(error))
+            self._makes_ready = self._has_time = False
 
     def _write_files(self, ending: Mapping[str, Any]) -> None:
         try:
