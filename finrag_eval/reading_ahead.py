@@ -46,7 +46,7 @@ class ReadingAhead:
     def step(self) -> bool:
         """Read the next few trials that are recorded; False where there are none."""
         store = recorded(self._folder)
-        if store is None or not self._keys or self.packed.chars_in_all > MAX_CHARS:
+        if store is None or not self._keys or self.packed.chars > MAX_CHARS:
             return False
         before = self._read
         for record in self._reader.records(self._read, _STEP):

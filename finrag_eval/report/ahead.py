@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from finrag_eval.report.packs import Packer, Place
-from finrag_eval.report.sample import DistinctTexts, opened
+from finrag_eval.report.sample import DistinctTexts, LongTexts, long_texts, opened
 from finrag_eval.report.trial_view import Stamp, TrialView
 
 
@@ -17,8 +17,8 @@ class PackedAhead:
     """Packs queries whose trials are all there, while others are still being answered.
 
     It counts on every trial of the plan being there in the end; what turns out differently is
-    packed again. ``chars`` are the characters that each packed trial adds to its query, and
-    ``chars_in_all`` their sum.
+    packed again. ``texts`` are the long texts of each packed trial, and ``chars`` the characters
+    of all.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class PackedAhead:
         }
         self._trials_per_query = trials_per_query
         self._waiting: dict[str, dict[tuple[str, int], TrialView]] = {}
-        self.chars: dict[Stamp, int] = {}
-        self.chars_in_all = 0
+        self.texts: dict[Stamp, LongTexts] = {}
+        self.chars = 0
 
     def add(self, one: TrialView) -> None:
         """A trial that is finished; one that was there before is replaced."""
@@ -58,5 +58,5 @@ class PackedAhead:
         self.packer.packed(asked, self._places[query_id])
         for one in asked:
             if one.stamp is not None:
-                self.chars[one.stamp] = texts.added_by(one)
-                self.chars_in_all += self.chars[one.stamp]
+                self.texts[one.stamp] = long_texts(one)
+                self.chars += texts.add(self.texts[one.stamp])

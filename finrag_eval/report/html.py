@@ -91,7 +91,7 @@ def report_html(
             max_trials=max_trials,
             max_chars=max_chars,
             seed=seed,
-            known={} if ahead is None else ahead.chars,
+            known={} if ahead is None else ahead.texts,
         )
         marks = _marks(sheet, gathered.costs)
         packed = pack(gathered.kept, tuple(marks), None if ahead is None else ahead.packer)

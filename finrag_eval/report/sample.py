@@ -79,13 +79,13 @@ def gather(
     max_trials: int,
     max_chars: int,
     seed: int = 0,
-    known: Mapping[Stamp, int] = MappingProxyType({}),
+    known: Mapping[Stamp, LongTexts] = MappingProxyType({}),
 ) -> Gathered:
     """Tallies over all trials, and the trials of as many whole queries as the limits allow.
 
     Queries are drawn by a seeded hash of their id, so the same trials are kept in whatever order
-    they come, and every cell keeps the same queries. At least one query is kept. Trials that are
-    ``known``, with the characters that they add to their query, need not be opened for that.
+    they come, and every cell keeps the same queries. At least one query is kept. Trials whose long
+    texts are ``known`` need not be opened for that.
     """
     tally = _Tally()
     draw = _Draw(max_trials=max_trials, max_chars=max_chars, seed=seed, known=known)
@@ -152,7 +152,7 @@ class _Draw:
     """Keeps the queries of the lowest hashes as long as their trials fit the limits."""
 
     def __init__(
-        self, *, max_trials: int, max_chars: int, seed: int, known: Mapping[Stamp, int]
+        self, *, max_trials: int, max_chars: int, seed: int, known: Mapping[Stamp, LongTexts]
     ) -> None:
         self._max_trials, self._max_chars, self._seed = max_trials, max_chars, seed
         self._known = known
@@ -186,12 +186,11 @@ class _Draw:
 
     def _keep(self, one: TrialView) -> None:
         texts = self._texts[one.query_id]
-        added = None if one.stamp is None else self._known.get(one.stamp)
-        if added is None:
+        known = None if one.stamp is None else self._known.get(one.stamp)
+        if known is None:
             one = opened(one)
-            added = texts.added_by(one)
-        texts.chars += added
-        self._chars += added
+            known = long_texts(one)
+        self._chars += texts.add(known)
         self._queries[one.query_id].append(one)
         self._trials += 1
 
@@ -205,19 +204,30 @@ class _Draw:
         self._chars -= self._texts.pop(query_id).chars
 
 
+#: Texts by hash and characters, for one process.
+LongTexts = frozenset[tuple[int, int]]
+
+
+def long_texts(one: TrialView) -> LongTexts:
+    """An opened trial's answer, context and traceback."""
+    texts = (one.answer, one.context, one.traceback)
+    return frozenset((hash(text), len(text)) for text in texts if text)
+
+
 class DistinctTexts:
-    """The long texts of one query's trials, each once; ``chars`` is for whoever counts."""
+    """The long texts of one query's trials, each once, and their ``chars``."""
 
     def __init__(self) -> None:
-        self._texts: set[str] = set()
+        self._texts: set[tuple[int, int]] = set()
         self.chars = 0
 
-    def added_by(self, one: TrialView) -> int:
-        """How many characters an opened trial adds to them."""
-        texts = {text for text in (one.answer, one.context, one.traceback) if text}
+    def add(self, texts: LongTexts) -> int:
+        """How many characters come with them that were not there yet."""
         new = texts - self._texts
         self._texts |= new
-        return sum(map(len, new))
+        added = sum(length for _, length in new)
+        self.chars += added
+        return added
 
 
 def opened(one: TrialView) -> TrialView:

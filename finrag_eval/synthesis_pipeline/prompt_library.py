@@ -186,8 +186,7 @@ def _yaml(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
     import yaml
 
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where libyaml is there
-        values = yaml.load(path.read_bytes().decode("utf-8-sig"), Loader=loader)
+        values = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         problems.append(_problem(path, error.strerror or str(error), "make the file readable"))
         return None

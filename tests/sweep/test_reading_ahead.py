@@ -44,7 +44,7 @@ def test_all_of_a_recorded_sweep_is_read_and_its_report_is_the_same(place: Place
         while ahead.step():
             steps += 1
         assert steps > 1
-        assert len(ahead.packed.chars) == 160
+        assert len(ahead.packed.texts) == 160
         made = (folder / "report.html").read_bytes()
         assert report(folder, ahead.packed) == report(folder, None) == made
     finally:
@@ -55,7 +55,7 @@ def test_nothing_is_read_that_is_not_recorded(place: Place) -> None:
     assert place.run("run", str(place.sweep()), "--no-tracking").code == 0
     ahead = ReadingAhead(ran(place))
     assert not ahead.step()
-    assert not ahead.packed.chars
+    assert not ahead.packed.texts
     ahead.close()
 
 
