@@ -20,17 +20,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated MLflow database to copy: migrations take a second."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    code = (
-        "import sys; from finrag_eval.record.store import open_store; "
-        "open_store(sys.argv[1], 'Tests', own_process=True).engine.dispose()"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code, f"sqlite:///{path}"], check=True, capture_output=True
-    )
-    return path
+def empty_store(
+    template_store: Path, made_once: Callable[[str, Callable[[Path], None]], Path]
+) -> Path:
+    """A store with the experiment "Tests" in it, to copy."""
+
+    def make(folder: Path) -> None:
+        shutil.copy(template_store, folder / "mlflow.db")
+        code = (
+            "import sys; from finrag_eval.record.store import open_store; "
+            "open_store(sys.argv[1], 'Tests', own_process=True).engine.dispose()"
+        )
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        subprocess.run([sys.executable, "-c", code, uri], check=True, capture_output=True)
+
+    return made_once("costs-store", make) / "mlflow.db"
 
 
 @pytest.fixture

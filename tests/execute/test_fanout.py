@@ -93,8 +93,8 @@ def test_a_killed_process_costs_what_was_in_flight_and_nothing_is_lost(
     assert 30 < calls <= 30 + 4
     assert "a worker process died; starting the pool anew" in notices
     wasted = [outcome for outcome in found.values() if outcome.wasted_usd]
-    assert 1 <= len(wasted) <= 4
-    assert all(outcome.retries == 1 for outcome in wasted)
+    # A trial may come back to a process that is ended with the dead one's pool: lost once more.
+    assert 1 <= sum(outcome.retries for outcome in wasted) <= 4
 
 
 def test_a_trial_that_kills_every_process_is_a_failed_one() -> None:
