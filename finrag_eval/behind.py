@@ -9,7 +9,7 @@ report what is recorded by then; the driver's process keeps its one lock for the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from finrag_eval.record.recorder import main
 if TYPE_CHECKING:
     from finrag_eval.reading_ahead import ReadingAhead
 
-
 #: Trials of a sweep whose report may be drawn by two processes: of 100,000 it would save half a
 #: second of five minutes, and take 60 MB more at the peak (2026-11-29).
 _FORKS_UP_TO = 10_000
@@ -30,17 +29,22 @@ class Files:
     """Makes a sweep's files, and makes ready for it piece by piece."""
 
     def __init__(self) -> None:
-        self._made_ready = made_ready()
+        self._steps: Iterator[bool] | None = None
         self._ahead: ReadingAhead | None = None
 
     def make_ready(self, folder: Path) -> bool:
-        if next(self._made_ready, False):
-            return True
-        if self._ahead is None:
-            from finrag_eval.reading_ahead import ReadingAhead
+        if self._steps is None:
+            self._steps = self._all_steps(folder)
+        return next(self._steps, False)
 
-            self._ahead = ReadingAhead(folder)
-        return self._ahead.step()
+    def _all_steps(self, folder: Path) -> Iterator[bool]:
+        """True after each piece of work, False where there is none just now."""
+        yield from made_ready()
+        from finrag_eval.reading_ahead import ReadingAhead
+
+        self._ahead = ReadingAhead.begun(folder)
+        while self._ahead is not None:
+            yield self._ahead.step()
 
     def write(self, folder: Path, ending: Mapping[str, Any], then: Callable[[], None]) -> None:
         from finrag_eval.ending import Ending

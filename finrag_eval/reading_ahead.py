@@ -6,6 +6,7 @@ the report is packed already. The end of a sweep has then little left to read.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from finrag_eval.job import SweepJob, job_of_ledger
@@ -26,12 +27,11 @@ class ReadingAhead:
     Judges speak last, and change what every trial shows.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._reader = LedgerReader.open(folder)
-        job = job_of_ledger(self._reader)
-        self._views = TrialViews(self._reader, origin_of(job, folder.name, None))
-        self._keys = {trial.key for trial in job.plan.trials()} if _is_worth_it(job) else set()
+    def __init__(self, folder: Path, reader: LedgerReader, job: SweepJob) -> None:
+        """``reader`` is closed by ``close``."""
+        self._folder, self._reader = folder, reader
+        self._views = TrialViews(reader, origin_of(job, folder.name, None))
+        self._keys = {trial.key for trial in job.plan.trials()}
         self._read = 0
         self.packed = PackedAhead(
             cells=[
@@ -43,13 +43,28 @@ class ReadingAhead:
             trials_per_query=len(job.plan.cells) * job.spec.repeats,
         )
 
+    @classmethod
+    def begun(cls, folder: Path) -> ReadingAhead | None:
+        """Of the sweep in ``folder``; None where that would not be worth while."""
+        with ExitStack() as unless_begun:
+            reader = unless_begun.enter_context(LedgerReader.open(folder))
+            job = job_of_ledger(reader)
+            if job.plan.trial_count > MAX_TRIALS or job.judges:
+                return None
+            ahead = cls(folder, reader, job)
+            unless_begun.pop_all()
+            return ahead
+
     def step(self) -> bool:
         """Read the next few trials that are recorded; False where there are none."""
-        store = recorded(self._folder)
-        if store is None or not self._keys or self.packed.chars > MAX_CHARS:
+        if self.packed.chars > MAX_CHARS:
+            return False
+        records = list(self._reader.records(self._read, _STEP))
+        store = recorded(self._folder) if records else None
+        if store is None:
             return False
         before = self._read
-        for record in self._reader.records(self._read, _STEP):
+        for record in records:
             if record.trial.key not in store.run_ids:
                 break
             self._read = record.scores_id
@@ -60,7 +75,3 @@ class ReadingAhead:
     def close(self) -> None:
         """Let go of the ledger; what is packed stays."""
         self._reader.close()
-
-
-def _is_worth_it(job: SweepJob) -> bool:
-    return job.plan.trial_count <= MAX_TRIALS and not job.judges

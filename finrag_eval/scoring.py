@@ -7,6 +7,7 @@ does: a broken scorer is a score that says so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from finrag_eval.domain import Outcome, Score, TrialRecord
@@ -32,8 +33,9 @@ class Scoring:
         self._queries = {query.id: query for query in job.plan.query_set.queries}
 
     def make_ready(self) -> None:
-        """Load the scorers' code, while there is nothing to score."""
-        make_ready(self._scorers)
+        """Load the scorers' code, while there is nothing to score; what fails will fail again."""
+        with suppress(Exception):
+            make_ready(self._scorers)
 
     def take(self, outcome_id: int, outcome: Outcome) -> None:
         """Score one outcome, and write the scores behind it."""

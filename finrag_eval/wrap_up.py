@@ -8,14 +8,13 @@ recorder, or it could not, all is made here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from finrag_eval.beforehand import TABLES
-from finrag_eval.domain import TrialRecord
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -23,6 +22,9 @@ from finrag_eval.record.ledger import LedgerReader
 from finrag_eval.record.recording import Level, RecorderHandle
 from finrag_eval.results import read_summary
 from finrag_eval.trial_table import write_trial_tables
+
+if TYPE_CHECKING:
+    from finrag_eval.estimate.learning import Lessons
 
 
 class Watch(Protocol):
@@ -47,15 +49,10 @@ def wrap_up(
 
     ``is_as_recorded``: the job is the one that the ledger remembers.
     """
-    given: dict[str, None] = {}
-    learn_first = partial(_learn, job, folder, ending, given)
-    if recorder is None:
-        level = None
-        learn_first()
-    else:
-        level = _drain(recorder, watch, learn_first)
+    reading = _Reading(job, folder)
+    level = None if recorder is None else _drain(recorder, watch, reading.begin)
     can_write = is_as_recorded and level is not None and level.is_level
-    summary = _write_files(job, folder, ending, given, recorder if can_write else None)
+    summary = _write_files(job, folder, ending, reading.lessons, recorder if can_write else None)
     if recorder is not None:
         ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         recorder.dismiss()
@@ -81,20 +78,20 @@ def _write_files(
     job: SweepJob,
     folder: Path,
     ending: Ending,
-    given: Iterable[str],
+    lessons: Lessons,
     recorder: RecorderHandle | None,
 ) -> dict[str, Any]:
     """The summary, with every file made: the tables here, summary and report by the recorder."""
     if recorder is not None:
         recorder.begin_files(ending.as_json())
-    write_trial_tables(job, folder, given)
+    write_trial_tables(job, folder, lessons.score_names)
     summary = None
     if recorder is not None and recorder.has_made_summary():
         summary = read_summary(folder)
     is_made_behind = summary is not None
     if summary is None:
         summary = _write_summary_and_report(job, folder, ending)
-    _remember_spreads(job, folder, summary)
+    _teach(job, folder, ending, summary, lessons)
     if recorder is not None and is_made_behind and not recorder.has_made_files():
         summary = _write_summary_and_report(job, folder, ending)
     return summary
@@ -107,37 +104,46 @@ def _write_summary_and_report(job: SweepJob, folder: Path, ending: Ending) -> di
     return write_summary_and_report(job, folder, ending)
 
 
-def _learn(job: SweepJob, folder: Path, ending: Ending, given: dict[str, None]) -> None:
-    """Let the next plan of this results folder know what this sweep's answers were like.
+class _Reading:
+    """What the tables and the next plan need, read while the recorder catches up."""
 
-    And put the names of their scores into ``given``, and load what the tables need: the recorder
-    is busy, and this process has nothing else to do.
-    """
+    def __init__(self, job: SweepJob, folder: Path) -> None:
+        self._job, self._folder = job, folder
+        self._lessons: Lessons | None = None
+
+    def begin(self) -> None:
+        """Read the ledger once, and load the libraries of the tables."""
+        from finrag_eval.estimate.learning import Lessons
+
+        with LedgerReader.open(self._folder) as reader:
+            self._lessons = Lessons(self._job.plan, reader.final_records())
+        for library in TABLES:
+            with suppress(ImportError):  # the tables will tell
+                import_module(library)
+
+    @property
+    def lessons(self) -> Lessons:
+        """What the sweep's answers teach; read now where that was not begun."""
+        if self._lessons is None:
+            self.begin()
+        assert self._lessons is not None
+        return self._lessons
+
+
+def _teach(
+    job: SweepJob, folder: Path, ending: Ending, summary: Mapping[str, Any], lessons: Lessons
+) -> None:
+    """Let the next plan of this results folder know what this sweep saw."""
     from finrag_eval.estimate.learning import learn
-
-    with LedgerReader.open(folder) as reader:
-        learn(
-            folder.parent,
-            sweep_id=folder.name,
-            ended_at=str(iso_utc(ending.ended_at)),
-            plan=job.plan,
-            judges=list(job.judges.values()),
-            records=_noting_scores(reader.final_records(), given),
-        )
-    for library in TABLES:
-        import_module(library)
-
-
-def _noting_scores(records: Iterable[TrialRecord], given: dict[str, None]) -> Iterator[TrialRecord]:
-    for record in records:
-        given.update(dict.fromkeys(score.name for score in record.scores))
-        yield record
-
-
-def _remember_spreads(job: SweepJob, folder: Path, summary: Mapping[str, Any]) -> None:
-    """Let the next plan know how far answers to the same question lay apart."""
     from finrag_eval.estimate.spreads import remember_spreads
 
+    learn(
+        folder.parent,
+        lessons,
+        sweep_id=folder.name,
+        ended_at=str(iso_utc(ending.ended_at)),
+        judges=list(job.judges.values()),
+    )
     remember_spreads(folder.parent, folder.name, job.plan, summary["comparisons"])
 
 

@@ -24,40 +24,43 @@ from finrag_eval.plan import Plan
 
 def learn(
     results_folder: Path,
+    lessons: Lessons,
     *,
     sweep_id: str,
     ended_at: str,
-    plan: Plan,
     judges: Sequence[ModelConfig],
-    records: Iterable[TrialRecord],
 ) -> None:
     """Keep what the sweep's own answers teach, and its estimate beside its true cost.
 
-    Answers that were reused teach nothing new. A sweep without an answer changes nothing.
+    A sweep without an answer changes nothing.
     """
-    answers = _Answers(plan)
-    for record in records:
-        answers.add(record)
-    if not answers.observed:
+    if not lessons.observed:
         return
     history = read_history(results_folder)
-    held = answers.held(history, sweep_id, ended_at, judges)
-    write_history(results_folder, history.with_answers(answers.by_cell()).with_sweep(held))
+    held = lessons.held(history, sweep_id, ended_at, judges)
+    write_history(results_folder, history.with_answers(lessons.by_cell()).with_sweep(held))
 
 
-class _Answers:
-    """The sweep's own answers: lengths, tokens and money, by cell."""
+class Lessons:
+    """The sweep's own answers: lengths, tokens and money, by cell; reused ones teach nothing new.
 
-    def __init__(self, plan: Plan) -> None:
+    ``score_names`` are the scores that any of the records has.
+    """
+
+    def __init__(self, plan: Plan, records: Iterable[TrialRecord]) -> None:
         self._plan = plan
+        self.score_names: set[str] = set()
         self._cells: Mapping[str, Cell] = {cell.name: cell for cell in plan.cells}
         self._fixed = {cell.name: fixed_chars(cell.prompts) for cell in plan.cells}
         self._query_chars = {query.id: len(query.query) for query in plan.query_set.queries}
         self.observed: dict[str, list[Observed]] = defaultdict(list)
         self._own_chars: dict[str, int] = {}
         self._usd = exact_sum(())
+        for record in records:
+            self._add(record)
 
-    def add(self, record: TrialRecord) -> None:
+    def _add(self, record: TrialRecord) -> None:
+        self.score_names.update(score.name for score in record.scores)
         if record.status != "success" or record.reused_from or record.input_tokens is None:
             return
         cell, query_id = record.trial.cell, record.trial.query_id

@@ -82,14 +82,17 @@ def run_crew(
 
 def _outcomes(gate: Gate, grace_s: float, meanwhile: Callable[[], None]) -> Iterator[Outcome]:
     stream = gate.outcomes()
-    todo = [meanwhile]
+    todo: Callable[[], None] | None = meanwhile
+    is_idle = False
     over_since: float | None = None
     while True:
         try:
+            if is_idle and todo is not None:
+                once, todo = todo, None
+                once()
             outcome = stream.get(timeout=0.2)
         except Empty:
-            while todo:
-                todo.pop()()
+            is_idle = True
             over_since = over_since or (time.monotonic() if gate.is_over else None)
             if over_since is not None and time.monotonic() - over_since > grace_s:
                 gate.close()

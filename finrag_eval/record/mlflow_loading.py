@@ -1,9 +1,10 @@
 """MLflow loaded ahead, without the libraries that a recorder has no use for.
 
 MLflow loads pandas and SciPy for datasets and models to log, and does without where they are not
-installed: that is how ``mlflow-skinny`` runs. A recorder logs neither. While MLflow is loaded they
-are hidden from it, and afterwards whoever asks for them gets them: 2.4 s of CPU instead of 3.1
-(medians of 10, 2026-11-29).
+installed: that is how ``mlflow-skinny`` runs. A recorder logs neither. Its migrations' templates
+load Pygments to colour errors, where it is there. While MLflow is loaded they are hidden from it,
+and afterwards whoever asks for them gets them: 2.4 s of CPU instead of 3.1, Pygments apart (medians
+of 10, 2026-11-29).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from finrag_eval.report.packs import Packer, Place
+from finrag_eval.report.packs import Packer, Place, shown_prompt
 from finrag_eval.report.sample import DistinctTexts, LongTexts, long_texts, opened
 from finrag_eval.report.trial_view import Stamp, TrialView
 
@@ -30,7 +30,7 @@ class PackedAhead:
         trials_per_query: int,
     ) -> None:
         """``cells`` are names with their system prompts and query templates."""
-        prompts = (text for _, *texts in cells for text in texts if text is not None)
+        prompts = (shown_prompt(text) for _, *texts in cells for text in texts if text is not None)
         self.packer = Packer(
             cells=tuple(name for name, *_ in cells),
             score_names=tuple(score_names),
@@ -48,13 +48,13 @@ class PackedAhead:
     def add(self, one: TrialView) -> None:
         """A trial that is finished; one that was there before is replaced."""
         asked = self._waiting.setdefault(one.query_id, {})
-        asked[one.cell, one.repeat] = opened(one)
+        asked[one.cell, one.repeat] = one
         if len(asked) == self._trials_per_query:
             self._pack(one.query_id, self._waiting.pop(one.query_id).values())
 
     def _pack(self, query_id: str, trials: Iterable[TrialView]) -> None:
         texts = DistinctTexts()
-        asked = self.packer.in_order(trials)
+        asked = [opened(one) for one in self.packer.in_order(trials)]
         self.packer.packed(asked, self._places[query_id])
         for one in asked:
             if one.stamp is not None:

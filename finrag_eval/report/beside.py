@@ -19,16 +19,16 @@ from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
 
-#: How long the process beside is waited for, before the work is done here.
-_PATIENCE_S = 30.0
+#: Seconds that the process beside lives and is waited for at most; then the work is done here.
+_PATIENCE_S = 30
 _PIECE = 1 << 20
 
 
 class Beside(Generic[T]):
     """A context manager in which work goes on beside; ``result`` gives what came of it.
 
-    Only where it ``may_fork``, and on Linux, where that is safe in a process that has threads;
-    else the work is done when its result is asked for.
+    Only where it ``may_fork``, and on Linux: other systems' libraries do not bear a fork. Else the
+    work is done when its result is asked for.
     """
 
     def __init__(self, work: Callable[[], T], *, may_fork: bool) -> None:
@@ -65,7 +65,7 @@ def _forked(work: Callable[[], Any]) -> tuple[int, int] | None:
     answer, telling = os.pipe()
     try:
         with warnings.catch_warnings():
-            # Python warns of threads: they are not in the fork, and the work needs no lock of them.
+            # Python 3.12 warns of threads: they are not in the fork, and drawing needs none.
             warnings.simplefilter("ignore", DeprecationWarning)
             process = os.fork()
     except OSError:
@@ -74,6 +74,9 @@ def _forked(work: Callable[[], Any]) -> tuple[int, int] | None:
         return None
     if process == 0:
         try:
+            # It has whatever this process holds open, and must not outlive it for long.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_PATIENCE_S)
             os.close(answer)
             with os.fdopen(telling, "wb") as pipe:
                 pickle.dump(work(), pipe)

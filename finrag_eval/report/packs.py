@@ -20,7 +20,7 @@ from finrag_eval.domain import Score
 from finrag_eval.report.context_view import split_context
 from finrag_eval.report.figures import MISSING, count, money, seconds
 from finrag_eval.report.safe_text import one_line, safe_link
-from finrag_eval.report.sample import OTHER_CHARS, cut, opened
+from finrag_eval.report.sample import CONTEXT_CHARS, OTHER_CHARS, cut, opened, with_note
 from finrag_eval.report.trial_view import Stamp, TrialView
 
 _COMPRESSION = 6
@@ -105,7 +105,12 @@ def _prompts_of(trials: Sequence[TrialView], cell_names: Sequence[str]) -> tuple
     firsts = {one.cell: one for one in reversed(trials)}
     shown = (firsts[name] for name in cell_names if name in firsts)
     texts = (text for one in shown for text in (one.system_prompt, one.query_template))
-    return tuple(dict.fromkeys(text for text in texts if text is not None))
+    return tuple(dict.fromkeys(shown_prompt(text) for text in texts if text is not None))
+
+
+def shown_prompt(text: str) -> str:
+    """A prompt as long as a page shows it."""
+    return text if len(text) <= CONTEXT_CHARS else with_note(text, CONTEXT_CHARS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +226,8 @@ def _details(one: TrialView, texts: _Texts, prompts: _Texts) -> dict[str, Any]:
         "figures": _figures(one),
         "facts": _facts(one),
         "context": texts.context(one.context),
-        "system": prompts.number(one.system_prompt),
-        "template": prompts.number(one.query_template),
+        "system": prompts.number(one.system_prompt and shown_prompt(one.system_prompt)),
+        "template": prompts.number(one.query_template and shown_prompt(one.query_template)),
     }
 
 

@@ -26,8 +26,6 @@ _MOST_CHARS = {
     "expected": OTHER_CHARS,
     "answer": ANSWER_CHARS,
     "context": CONTEXT_CHARS,
-    "system_prompt": CONTEXT_CHARS,
-    "query_template": CONTEXT_CHARS,
     "error_message": OTHER_CHARS,
     "traceback": OTHER_CHARS,
 }
@@ -243,14 +241,15 @@ def cut(text: str, chars: int) -> tuple[str, int]:
 def _shortened(one: TrialView) -> TrialView:
     """The trial with its long texts cut, each with a sentence that says so."""
     long: dict[str, Any] = {
-        name: _with_note(text, limit)
+        name: with_note(text, limit)
         for name, limit in _MOST_CHARS.items()
         if (text := getattr(one, name)) is not None and len(text) > limit
     }
     return replace(one, **long) if long else one
 
 
-def _with_note(text: str, limit: int) -> str:
+def with_note(text: str, limit: int) -> str:
+    """The text's first characters, with a sentence that says how many are left out."""
     start, left_out = cut(text, limit)
     return f"{start}\n[cut here: {left_out:,} of {len(text):,} characters are not on this page]"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -122,6 +125,25 @@ def test_what_was_packed_for_another_page_is_not_taken(changes: dict[str, object
     for one in Ledger().views(TRIALS):
         ahead.add(one)
     assert page(Ledger().views(TRIALS), ahead) == page(Ledger().views(TRIALS), None)
+
+
+def test_a_prompt_that_is_cut_is_on_the_page_once() -> None:
+    long = "be exact " * 20_000
+    trials = [replace(one, system_prompt=long) for one in TRIALS[: len(ARMS)]]
+    closed = [
+        replace(
+            one, stamp=(at, 1, None), open=lambda one=one, at=at: replace(one, stamp=(at, 1, None))
+        )
+        for at, one in enumerate(trials)
+    ]
+    ahead = nothing_ahead(cells=[(arm.cell, long, _prompts(arm.cell)[1]) for arm in ARMS])
+    for one in closed:
+        ahead.add(one)
+    made = page(closed, ahead)
+    assert made == page(closed, None)
+    texts = json.loads(zlib.decompress(base64.b64decode(made.prompts)))
+    assert [text.startswith(long[:150_000]) for text in texts].count(True) == 1
+    assert "characters are not on this page" in texts[0]
 
 
 def test_a_text_that_is_cut_is_cut_once() -> None:

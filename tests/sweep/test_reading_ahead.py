@@ -38,7 +38,8 @@ def test_all_of_a_recorded_sweep_is_read_and_its_report_is_the_same(place: Place
     place.write("questions.jsonl", questions_text(40))
     assert place.run("run", str(place.sweep())).code == 0
     folder = ran(place)
-    ahead = ReadingAhead(folder)
+    ahead = ReadingAhead.begun(folder)
+    assert ahead is not None
     try:
         steps = 0
         while ahead.step():
@@ -53,7 +54,8 @@ def test_all_of_a_recorded_sweep_is_read_and_its_report_is_the_same(place: Place
 
 def test_nothing_is_read_that_is_not_recorded(place: Place) -> None:
     assert place.run("run", str(place.sweep()), "--no-tracking").code == 0
-    ahead = ReadingAhead(ran(place))
+    ahead = ReadingAhead.begun(ran(place))
+    assert ahead is not None
     assert not ahead.step()
     assert not ahead.packed.texts
     ahead.close()
@@ -62,6 +64,4 @@ def test_nothing_is_read_that_is_not_recorded(place: Place) -> None:
 def test_a_sweep_with_judges_is_not_read_ahead(place: Place) -> None:
     judge = {"name": "judged", "kind": "judge", "model": "rehearsal_kpi", "rubric": "v1"}
     place.run("run", str(place.sweep(scorers=["numeric", judge])))
-    ahead = ReadingAhead(ran(place))
-    assert not ahead.step()
-    ahead.close()
+    assert ReadingAhead.begun(ran(place)) is None

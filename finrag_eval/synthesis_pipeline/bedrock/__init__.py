@@ -1,7 +1,7 @@
-"""Amazon Bedrock answers: Converse through boto3, every answer checked, every fault classified.
+"""Amazon Bedrock answers: Converse through botocore, every answer checked, every fault classified.
 
 Enters: model requests. Leaves: checked replies, or ``ModelFault``. One attempt a call: retries,
-limits and money are others'. boto3 is imported when the first client is made.
+limits and money are others'. The SDK is imported when the first client is made.
 
 - ``client``, ``request``, ``reply``, ``deadline``   one call of Converse
 - ``faults``, ``credentials``                         what can go wrong, for all of these

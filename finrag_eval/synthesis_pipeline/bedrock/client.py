@@ -1,7 +1,7 @@
 """The client: one attempt of one Converse call, checked, under a deadline.
 
-Enters: model requests. Leaves: ``ModelReply``, or ``ModelFault``. boto3 clients are made once per
-region and profile and shared by all threads; the SDK retries nothing.
+Enters: model requests. Leaves: ``ModelReply``, or ``ModelFault``. Clients are made once per region
+and profile, by boto3's own core (botocore), and shared by all threads; the SDK retries nothing.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class BedrockClient:
                 self._raw.body = None
 
     def prepare(self, model: ModelConfig) -> None:
-        """Make the boto3 client of this model, which takes some 0.3 s; what fails will fail again.
+        """Make the client of this model, which takes some 0.3 s; what fails will fail again.
 
         Called before a call is let out, so that the first ones do not pile up behind it.
         """
@@ -113,7 +113,7 @@ class BedrockClient:
         return client
 
     def _make(self, region: str | None, profile: str | None) -> Any:
-        # The client that boto3 would give, without loading S3's transfers first (0.05 s).
+        # As boto3 makes it, without loading S3's transfers first (0.05 s).
         import botocore.session
         from botocore.config import Config
 
