@@ -11,6 +11,7 @@ from loopback.fixture import LoopbackBedrock
 from sweep_place import Place
 
 from finrag_eval.cli.main import main
+from finrag_eval.reading_ahead import ReadingAhead
 
 MODELS = """
 serving_models:
@@ -65,6 +66,8 @@ def test_a_judge_scores_every_answer_and_its_cost_stands_apart(
     assert summary["totals"]["judge_cost_usd"] == pytest.approx(judge_usd, abs=1e-9)
     total = summary["totals"]["cost_usd"] + summary["totals"]["judge_cost_usd"]
     assert summary["budget"]["spent_usd"] == pytest.approx(total, abs=1e-9)
+    # Judges speak last, and change what every trial shows: such a report is not begun before.
+    assert ReadingAhead.begun(judged.results / summary["sweep_id"]) is None
 
 
 def test_judging_stops_at_the_budget_and_goes_on_without_paying_twice(

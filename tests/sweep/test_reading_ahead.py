@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from sweep_place import Place, questions_text
+import pytest
 
 from finrag_eval.job import job_of_ledger
 from finrag_eval.reading_ahead import ReadingAhead
 from finrag_eval.record.ledger import LedgerReader
-from finrag_eval.record.run_book import recorded
+from finrag_eval.record.run_book import BOOK_FILE, recorded
 from finrag_eval.report.ahead import PackedAhead
 from finrag_eval.report.html import write_report_html
 from finrag_eval.results import read_summary
@@ -17,9 +18,11 @@ from finrag_eval.trial_table import origin_of
 from finrag_eval.trial_views import trial_views
 
 
-def ran(place: Place) -> Path:
-    (folder,) = (path for path in place.results.iterdir() if path.is_dir())
-    return folder
+@pytest.fixture
+def folder(workplace: Path, tmp_path: Path) -> Path:
+    """A finished sweep's folder, to be changed."""
+    (finished,) = (one for one in (workplace / "sweep_results").iterdir() if one.is_dir())
+    return Path(shutil.copytree(finished, tmp_path / finished.name))
 
 
 def report(folder: Path, ahead: PackedAhead | None) -> bytes:
@@ -34,10 +37,7 @@ def report(folder: Path, ahead: PackedAhead | None) -> bytes:
     return (folder / "again.html").read_bytes()
 
 
-def test_all_of_a_recorded_sweep_is_read_and_its_report_is_the_same(place: Place) -> None:
-    place.write("questions.jsonl", questions_text(40))
-    assert place.run("run", str(place.sweep())).code == 0
-    folder = ran(place)
+def test_all_of_a_recorded_sweep_is_read_and_its_report_is_the_same(folder: Path) -> None:
     ahead = ReadingAhead.begun(folder)
     assert ahead is not None
     try:
@@ -45,23 +45,18 @@ def test_all_of_a_recorded_sweep_is_read_and_its_report_is_the_same(place: Place
         while ahead.step():
             steps += 1
         assert steps > 1
-        assert len(ahead.packed.texts) == 160
+        with LedgerReader.open(folder) as reader:
+            assert len(ahead.packed.texts) == reader.counts().planned
         made = (folder / "report.html").read_bytes()
         assert report(folder, ahead.packed) == report(folder, None) == made
     finally:
         ahead.close()
 
 
-def test_nothing_is_read_that_is_not_recorded(place: Place) -> None:
-    assert place.run("run", str(place.sweep()), "--no-tracking").code == 0
-    ahead = ReadingAhead.begun(ran(place))
+def test_nothing_is_read_that_is_not_recorded(folder: Path) -> None:
+    (folder / BOOK_FILE).unlink()
+    ahead = ReadingAhead.begun(folder)
     assert ahead is not None
     assert not ahead.step()
     assert not ahead.packed.texts
     ahead.close()
-
-
-def test_a_sweep_with_judges_is_not_read_ahead(place: Place) -> None:
-    judge = {"name": "judged", "kind": "judge", "model": "rehearsal_kpi", "rubric": "v1"}
-    place.run("run", str(place.sweep(scorers=["numeric", judge])))
-    assert ReadingAhead.begun(ran(place)) is None
