@@ -25,15 +25,20 @@ _LIBRARIES = (
 TABLES = ("pyarrow.parquet", "pyarrow.json")
 
 
-def made_ready(*more: str) -> Iterator[bool]:
-    """True after each piece of making ready, which is at most half a second of work.
-
-    ``more`` are libraries that come first. What fails here fails again, and is told, when the files
-    are made.
-    """
-    for name in (*more, *_LIBRARIES):
+def load(*libraries: str) -> None:
+    """Loads them; what fails here fails again, and is told, when the files are made."""
+    for name in libraries:
         with suppress(Exception):
             import_module(name)
+
+
+def made_ready() -> Iterator[bool]:
+    """True after each piece of making ready, which is at most half a second of work.
+
+    What fails here fails again, too.
+    """
+    for name in _LIBRARIES:
+        load(name)
         yield True
     with suppress(Exception):
         _prepare_report()
@@ -58,7 +63,8 @@ class Beforehand:
 
 
 def _make_ready() -> None:
-    for _ in made_ready(*TABLES):
+    load(*TABLES)
+    for _ in made_ready():
         pass
 
 

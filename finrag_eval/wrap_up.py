@@ -9,12 +9,11 @@ recorder, or it could not, all is made here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from importlib import import_module
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from finrag_eval.beforehand import TABLES
+from finrag_eval.beforehand import TABLES, load
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -109,25 +108,19 @@ class _Reading:
 
     def __init__(self, job: SweepJob, folder: Path) -> None:
         self._job, self._folder = job, folder
-        self._lessons: Lessons | None = None
 
     def begin(self) -> None:
-        """Read the ledger once, and load the libraries of the tables."""
+        """Read the ledger, and load the libraries of the tables."""
+        _ = self.lessons
+        load(*TABLES)
+
+    @cached_property
+    def lessons(self) -> Lessons:
+        """What the sweep's answers teach; the ledger is read for it once."""
         from finrag_eval.estimate.learning import Lessons
 
         with LedgerReader.open(self._folder) as reader:
-            self._lessons = Lessons(self._job.plan, reader.final_records())
-        for library in TABLES:
-            with suppress(ImportError):  # the tables will tell
-                import_module(library)
-
-    @property
-    def lessons(self) -> Lessons:
-        """What the sweep's answers teach; read now where that was not begun."""
-        if self._lessons is None:
-            self.begin()
-        assert self._lessons is not None
-        return self._lessons
+            return Lessons(self._job.plan, reader.final_records())
 
 
 def _teach(

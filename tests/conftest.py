@@ -101,18 +101,25 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
 
 
 @pytest.fixture(scope="session")
-def template_store(made_once: MadeOnce) -> Path:
-    """A migrated MLflow database to copy: migrations take a second, and MLflow's import more."""
+def make_store() -> Callable[[Path, str], None]:
+    """Makes a SQLite store, or an experiment in one, without loading MLflow in this process."""
 
-    def make(folder: Path) -> None:
+    def make(path: Path, experiment: str) -> None:
         code = (
             "import sys; from finrag_eval.record.store import open_store; "
-            "open_store(sys.argv[1], 'Default', own_process=True)"
+            "open_store(sys.argv[1], sys.argv[2], own_process=True).engine.dispose()"
         )
-        uri = f"sqlite:///{folder / 'template.db'}"
-        subprocess.run([sys.executable, "-c", code, uri], check=True, capture_output=True)
+        command = [sys.executable, "-c", code, f"sqlite:///{path}", experiment]
+        subprocess.run(command, check=True, capture_output=True)
 
-    return made_once("template", make) / "template.db"
+    return make
+
+
+@pytest.fixture(scope="session")
+def template_store(made_once: MadeOnce, make_store: Callable[[Path, str], None]) -> Path:
+    """A migrated MLflow database to copy: migrations take a second, and MLflow's import more."""
+    folder = made_once("template", lambda made: make_store(made / "template.db", "Default"))
+    return folder / "template.db"
 
 
 @pytest.fixture

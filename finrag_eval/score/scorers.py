@@ -12,9 +12,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
-from importlib import import_module
+from functools import cache, partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from finrag_eval.domain import Query, Score, ScorerSpec
@@ -162,11 +162,9 @@ def make_ready(scorers: Iterable[AnyScorer]) -> None:
             _function(scorer.kind)
 
 
+@cache
 def _function(kind: str) -> Callable[..., Verdict | Unscored]:
-    module, _, name = _FUNCTIONS[kind].partition(":")
-    found: Callable[..., Verdict | Unscored] = getattr(
-        import_module(f"finrag_eval.score.{module}"), name
-    )
+    found: Callable[..., Verdict | Unscored] = resolve_name(f"finrag_eval.score.{_FUNCTIONS[kind]}")
     return found
 
 

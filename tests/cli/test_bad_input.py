@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,30 +164,28 @@ def test_wrong_usage_ends_with_code_2_and_no_traceback(
     assert "Traceback" not in caught.err
 
 
-def test_help_teaches_and_imports_nothing_heavy(capsys: pytest.CaptureFixture[str]) -> None:
-    import subprocess
-    import sys
+def printed_by(code: str) -> str:
+    """What a fresh process prints that runs this, and ends in order."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
 
+
+def test_help_teaches_and_imports_nothing_heavy() -> None:
     code = (
         "import sys; from finrag_eval.cli.main import main; main(['--help']); "
         "heavy = {'mlflow', 'boto3', 'pandas', 'numpy', 'scipy', 'matplotlib', 'pyarrow', 'rich', "
         "'sqlalchemy', 'joblib'} & set(sys.modules); assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "finrag-eval run sweeps/quickstart.yaml" in done.stdout
+    assert "finrag-eval run sweeps/quickstart.yaml" in printed_by(code)
 
 
 def test_a_verb_loads_itself_alone() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys; from finrag_eval.cli.main import main; main(['sweeps', 'prune', '--help']); "
         "verbs = {name for name in sys.modules if name.startswith('finrag_eval.cli.')}; "
         "assert not verbs & {'finrag_eval.cli.costs', 'finrag_eval.cli.run'}, verbs"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "prune" in done.stdout
+    assert "prune" in printed_by(code)
 
 
 @pytest.mark.parametrize(

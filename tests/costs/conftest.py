@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,18 +19,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def empty_store(
-    template_store: Path, made_once: Callable[[str, Callable[[Path], None]], Path]
+    template_store: Path,
+    made_once: Callable[[str, Callable[[Path], None]], Path],
+    make_store: Callable[[Path, str], None],
 ) -> Path:
     """A store with the experiment "Tests" in it, to copy."""
 
     def make(folder: Path) -> None:
         shutil.copy(template_store, folder / "mlflow.db")
-        code = (
-            "import sys; from finrag_eval.record.store import open_store; "
-            "open_store(sys.argv[1], 'Tests', own_process=True).engine.dispose()"
-        )
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
-        subprocess.run([sys.executable, "-c", code, uri], check=True, capture_output=True)
+        make_store(folder / "mlflow.db", "Tests")
 
     return made_once("costs-store", make) / "mlflow.db"
 
