@@ -12,11 +12,6 @@ from spend_parts import MadeSweep, record_sweep
 from finrag_eval.record.store import Store, open_store
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """MLflow 3.17 itself uses what SQLAlchemy 2.1 calls old."""
-    config.addinivalue_line("filterwarnings", "ignore:The ``noload``:DeprecationWarning")
-
-
 @pytest.fixture(scope="session")
 def empty_store(
     template_store: Path,
