@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-_PATIENCE_MS = 60_000
+_PATIENCE_MS = 180_000
 
 
 def free_port() -> int:
