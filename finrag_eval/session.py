@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from finrag_eval.batching import batch_outcomes, gate_kind, is_by_batch
 from finrag_eval.beforehand import Beforehand
-from finrag_eval.domain import BudgetSpec, Cell, Outcome, Trial
+from finrag_eval.domain import BUILT_IN_TARGET, BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
 from finrag_eval.errors import StoppedAtOnce
 from finrag_eval.execute.budget import Budget
 from finrag_eval.execute.fanout import fan_out
 from finrag_eval.execute.gate import Gate
 from finrag_eval.execute.gates import Gates
+from finrag_eval.execute.one_core import on_one_core
+from finrag_eval.execute.places import trials_ahead
 from finrag_eval.job import SweepJob, target_builder
 from finrag_eval.progress import Progress, Watch, shown_live
 from finrag_eval.provenance import git_state, package_versions
@@ -162,7 +164,10 @@ class Session:
         def is_wanted() -> bool:
             return gate.has_outcomes and on_disk.qsize() < _UNSCORED_AT_MOST
 
-        with shown_live(self._watch, lambda: self._progress(gate, finished, planned)):
+        with (
+            on_one_core() if self._only_waits else nullcontext(),
+            shown_live(self._watch, lambda: self._progress(gate, finished, planned)),
+        ):
             for outcome in self._outcomes(gate):
                 self._append(outcome, lambda outcome_id, one: on_disk.put((outcome_id, one)))
                 finished += self._score(on_disk, is_wanted)
@@ -245,8 +250,19 @@ class Session:
             max_failed=self._job.spec.on_error,
             finished=len(done),
             failed=sum(answers[key][1] == "failed" for key in done if key in answers),
+            ahead=trials_ahead(self._job.spec.execution) if self._only_waits else 0,
             **self._gate_settings(),
         )
+
+    @property
+    def _only_waits(self) -> bool:
+        """Whether answering is threads of this process that wait for calls, and little else.
+
+        That is the built-in pipeline; what somebody's own target does is not known.
+        """
+        spec = self._job.spec
+        is_here = spec.execution.backend == "threading" and not is_by_batch(self._job)
+        return is_here and spec.target == BUILT_IN_TARGET
 
     def _open_judges_gate(self, trials: Sequence[Trial], cells: Sequence[Cell]) -> Gate:
         return Gate(trials, cells, **self._gate_settings())

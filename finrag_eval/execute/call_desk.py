@@ -26,6 +26,7 @@ from finrag_eval.execute.doorways import (
 )
 from finrag_eval.execute.limits import ModelLimits, Permit
 from finrag_eval.execute.line import Waiting
+from finrag_eval.execute.places import Places
 from finrag_eval.execute.snapshots import ModelSnapshot
 from finrag_eval.execute.stops import Stops
 from finrag_eval.execute.watches import Credentials
@@ -41,13 +42,15 @@ _LONGEST_NAP_S = 1.0
 class Held:
     """A trial in a worker's hands. ``is_ahead``: it was let in and has sent no call yet.
 
-    ``reservation`` is what was reserved for it already when it was handed out.
+    ``has_place``: its calls may go out. ``reservation`` is what was reserved for it already when
+    it was handed out.
     """
 
     worker: str
     waiting: Waiting
     model_key: str
     is_ahead: bool = True
+    has_place: bool = False
     reservation: int | None = None
     attempts: set[int] = field(default_factory=set)
 
@@ -70,20 +73,22 @@ class CallDesk:
     def __init__(
         self,
         stops: Stops,
+        places: Places,
         *,
         budget: Budget,
         reservations: Reservations,
         concurrency: int,
+        ahead: int,
         models: Mapping[str, ModelConfig],
         limits: Mapping[str, RateLimit],
         credentials: Credentials,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stops = stops
+        self._stops, self._places = stops, places
         self._changed = stops.changed
         self._clock = clock
         self._budget, self._reservations = budget, reservations
-        self._concurrency = concurrency
+        self._concurrency, self._ahead = concurrency, ahead
         self._models, self._configured = models, limits
         self._credentials = credentials
         self._limits: dict[str, ModelLimits] = {}
@@ -109,18 +114,20 @@ class CallDesk:
             if reservation is None:
                 self._release_probe(call.model_key, renewal)
                 return Refusal.BUDGET
-        try:
-            attempt = self._reservations.reserve(
-                trial_key=call.trial_key,
-                cell=call.cell,
-                model_key=call.model_key,
-                purpose=call.purpose,
-                usd=size.worst_usd,
-            )
-        except FinragEvalError as error:
-            self._budget.settle(reservation, Decimal(0))
-            self._stops.fail(str(error), error)
-            return Refusal.STOPPING
+        with TURNS.away():
+            try:
+                attempt = self._reservations.reserve(
+                    trial_key=call.trial_key,
+                    cell=call.cell,
+                    model_key=call.model_key,
+                    purpose=call.purpose,
+                    usd=size.worst_usd,
+                )
+            except FinragEvalError as error:
+                self._budget.settle(reservation, Decimal(0))
+                self._stops.fail(str(error), error)
+                return Refusal.STOPPING
+            queued = self._await_place(call, held)
         with self._changed:
             permit = self._permit(call, size, held)
             if isinstance(permit, Refusal):
@@ -133,8 +140,10 @@ class CallDesk:
             )
             if held is not None:
                 held.attempts.add(attempt)
-            waited = self._clock() - began
-        return Admission(attempt=attempt, waited_seconds=waited, renewal=renewal)
+            waited = self._clock() - began - queued
+        return Admission(
+            attempt=attempt, waited_seconds=waited, queued_seconds=queued, renewal=renewal
+        )
 
     def settle(self, attempt: int, settlement: Settlement) -> bool:
         """Put what a call came to in its reservation's place; True while its model is starved.
@@ -188,6 +197,7 @@ class CallDesk:
                 self._configured.get(model_key),
                 self._concurrency,
                 self._clock(),
+                spare=self._ahead,
             )
         return limits
 
@@ -221,8 +231,8 @@ class CallDesk:
         while True:
             refusal = self._stops.refusal(call.model_key)
             if refusal is None and delay_seconds > 0 and held is not None:
-                limits = self.limits_of(call.model_key)
-                is_crowded = limits.under_way > limits.pace.concurrency
+                pace = self.limits_of(call.model_key).pace
+                is_crowded = self._places.of(call.model_key) > pace.concurrency
                 refusal = Refusal.LATER if is_crowded else None
             if refusal is not None:
                 return refusal
@@ -264,6 +274,19 @@ class CallDesk:
             self._budget.settle(held.reservation, Decimal(0))
             held.reservation = None
         return self._budget.reserve(call.model_key, call.cell, size.worst_usd)
+
+    def _await_place(self, call: CallFor, held: Held | None) -> float:
+        """Wait for the trial's place where it has none; for how many seconds."""
+        if held is None or held.has_place:
+            return 0.0
+        began = self._clock()
+
+        def is_refused() -> bool:
+            return self._stops.refusal(call.model_key) is not None
+
+        with self._changed:
+            held.has_place = self._places.wait(held.model_key, is_refused)
+        return self._clock() - began
 
     def _permit(self, call: CallFor, size: CallSize, held: Held | None) -> Permit | Refusal:
         """Wait for the model's limits, the last thing before the call goes out."""

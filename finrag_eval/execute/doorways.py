@@ -84,11 +84,13 @@ class CallFor:
 class Admission:
     """Leave to send one call, now: its reservation is on disk.
 
-    ``renewal`` grows when credentials have to be read anew before the call.
+    ``waited_seconds`` for limits, pauses and the disk; ``queued_seconds`` more until a call before
+    it was done. ``renewal`` grows when credentials have to be read anew before the call.
     """
 
     attempt: int
     waited_seconds: float
+    queued_seconds: float = 0.0
     renewal: int = 0
 
 

@@ -138,7 +138,7 @@ def _crew_of(
 ) -> Callable[[], None]:
     if execution.backend == "threading":
         target = build_target()
-        return lambda: _run_threads(gate, target, execution.concurrency)
+        return lambda: _run_threads(gate, target, gate.workers)
     if execution.backend == "loky":
         return lambda: _run_processes(gate, build_target, execution.concurrency)
     address = execution.settings.get("address")
@@ -147,11 +147,11 @@ def _crew_of(
     )
 
 
-def _run_threads(gate: GateDoor, target: Target, concurrency: int) -> None:
+def _run_threads(gate: GateDoor, target: Target, workers: int) -> None:
     from joblib import Parallel, delayed
 
-    tasks = (delayed(work)(gate, target, f"thread-{number}") for number in range(concurrency))
-    Parallel(n_jobs=concurrency, backend="threading", batch_size=1, pre_dispatch="all")(tasks)
+    tasks = (delayed(work)(gate, target, f"thread-{number}") for number in range(workers))
+    Parallel(n_jobs=workers, backend="threading", batch_size=1, pre_dispatch="all")(tasks)
 
 
 def _run_processes(gate: Gate, build_target: Callable[[], Target], concurrency: int) -> None:

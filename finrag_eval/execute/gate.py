@@ -30,6 +30,7 @@ from finrag_eval.execute.doorways import (
     Ticket,
 )
 from finrag_eval.execute.line import TrialLine, Waiting
+from finrag_eval.execute.places import Places
 from finrag_eval.execute.snapshots import Snapshot, StopReason
 from finrag_eval.execute.stops import Stops
 from finrag_eval.execute.watches import Credentials, FailureWatch
@@ -49,7 +50,8 @@ class _Seat:
 class Gate:
     """Hands out trials, admits calls, takes outcomes. All methods are thread-safe.
 
-    ``models`` are those that are called beside the cells' own (judges). ``finished`` and
+    ``models`` are those that are called beside the cells' own (judges). ``ahead`` trials more than
+    ``concurrency`` are handed out to be made ready; their calls wait for a place. ``finished`` and
     ``failed`` are what earlier sessions of the sweep left. ``on_notice`` takes plain lines.
     """
 
@@ -61,6 +63,7 @@ class Gate:
         budget: Budget,
         reservations: Reservations,
         concurrency: int,
+        ahead: int = 0,
         limits: Mapping[str, RateLimit] | None = None,
         models: Iterable[ModelConfig] = (),
         max_failed: MaxFailed | None = None,
@@ -78,11 +81,16 @@ class Gate:
         self._stops = Stops(Condition(self._lock), on_notice)
         self._stops.listen(over=self._wake_all, model=self._let_go_of_model)
         self._model_of = {cell.name: cell.model.key for cell in cells}
+        self._places = Places(
+            self._lock, concurrency, lambda key: self._desk.limits_of(key).pace.concurrency
+        )
         self._desk = CallDesk(
             self._stops,
+            self._places,
             budget=budget,
             reservations=reservations,
             concurrency=concurrency,
+            ahead=ahead,
             models={model.key: model for model in (*(cell.model for cell in cells), *models)},
             limits=dict(limits or {}),
             credentials=Credentials(credentials_poll_s, credentials_wait_s),
@@ -95,8 +103,11 @@ class Gate:
         self._idle: deque[_Seat] = deque()
         self._held: dict[int, Held] = {}
         self._outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
-        self._concurrency = concurrency
-        self._untaken = 0
+        self._concurrency, self._ahead = concurrency, ahead
+        #: Of each outcome that is not safe yet, whether it holds a place.
+        self._untaken: deque[bool] = deque()
+        #: Since when another trial could be handed out; None while none can.
+        self._room_since: float | None = clock()
         self._last_ticket = 0
 
     # -- for workers ---------------------------------------------------------------------------
@@ -146,7 +157,7 @@ class Gate:
                 return
             self._desk.waste(held.attempts, error_type="Unsettled")
             self._watch.add(held.model_key, has_failed=not outcome.succeeded)
-            self._untaken += 1
+            self._untaken.append(held.has_place)
             self._outcomes.put(outcome)
             if self._watch.is_passed():
                 self.stop("max_failed")
@@ -160,6 +171,7 @@ class Gate:
             held = self._release(ticket)
             if held is None:
                 return
+            self._free_place(held.has_place)
             held.waiting.carried = carried
             if refusal is Refusal.BUDGET and worst_usd is not None:
                 self._line.put_aside(held.waiting, worst_usd)
@@ -180,6 +192,11 @@ class Gate:
         self._stops.notice(line)
 
     # -- for the driver ------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> int:
+        """How many workers it keeps busy, those that make trials ready included."""
+        return self._concurrency + self._ahead
 
     def stop(self, reason: StopReason = "interrupted") -> None:
         """Start no more calls; those in flight are awaited. The first reason is kept."""
@@ -229,7 +246,7 @@ class Gate:
         in flight are never more than the sweep's concurrency.
         """
         with self._lock:
-            self._untaken -= 1
+            self._free_place(self._untaken.popleft())
             self._wake_leader()
 
     def close(self) -> None:
@@ -250,6 +267,7 @@ class Gate:
                 held = self._held[number]
                 wasted = self._desk.waste(held.attempts, error_type="WorkerLost")
                 self._release(number)
+                self._free_place(held.has_place)
                 held.waiting.carried = _after_loss(held.waiting.carried, wasted)
                 self._line.put_back(held.waiting)
             self._wake_leader()
@@ -261,7 +279,7 @@ class Gate:
                 finished=self._watch.finished,
                 failed=self._watch.failed,
                 in_flight=self._desk.in_flight,
-                held=len(self._held),
+                held=len(self._held) - self._places.waiting,
                 set_aside=self._line.set_aside,
                 spent_usd=self._budget.spent,
                 reserved_usd=self._budget.reserved,
@@ -282,7 +300,7 @@ class Gate:
                 due[model_key] = self._desk.seconds_until_open(model_key, self._held.values())
             return due[model_key] == 0.0
 
-        while self._idle and self._has_place():
+        while self._idle and self._has_room():
             waiting = self._line.pop(is_open, self._budget.fits)
             if waiting is None:
                 break
@@ -296,6 +314,9 @@ class Gate:
     def _hand_out(self, waiting: Waiting, seat: _Seat) -> None:
         model_key = self._model_of[waiting.trial.cell]
         held = Held(seat.worker, waiting, model_key)
+        if not self._ahead:
+            self._places.take(model_key)
+            held.has_place = True
         if waiting.worst_usd is not None:
             held.reservation = self._budget.reserve(
                 model_key, waiting.trial.cell, waiting.worst_usd
@@ -305,7 +326,8 @@ class Gate:
         limits.ahead += 1
         self._last_ticket += 1
         self._held[self._last_ticket] = held
-        waited = waiting.carried.waited_seconds + self._clock() - seat.since
+        since = seat.since if self._room_since is None else max(seat.since, self._room_since)
+        waited = waiting.carried.waited_seconds + self._clock() - since
         seat.ticket = Ticket(
             number=self._last_ticket,
             trial=waiting.trial,
@@ -320,9 +342,15 @@ class Gate:
             limits = self._desk.limits_of(held.model_key)
             limits.under_way -= 1
             limits.ahead -= held.is_ahead
+            if held.has_place:
+                self._places.leave(held.model_key)
             if held.reservation is not None:
                 self._budget.settle(held.reservation, Decimal(0))
         return held
+
+    def _free_place(self, had_place: bool) -> None:
+        if had_place:
+            self._places.free()
 
     def _finish_if_done(self) -> None:
         if self._held or self._desk.in_flight or self._budget.in_flight:
@@ -332,20 +360,31 @@ class Gate:
             self.stop("budget" if self._line.unaffordable else "done")
 
     def _wake_leader(self) -> None:
-        """The longest idle worker watches the clock for all; without a free place, in vain."""
-        if self._idle and self._has_place():
+        """Free places go to calls that are ready; then the longest idle worker may have a trial.
+
+        It watches the clock for all; where no trial may be handed out, in vain.
+        """
+        self._places.let_in()
+        if not self._has_room():
+            self._room_since = None
+            return
+        if self._room_since is None:
+            self._room_since = self._clock()
+        if self._idle:
             self._idle[0].wake.notify()
 
-    def _has_place(self) -> bool:
-        return len(self._held) + self._untaken < self._concurrency
+    def _has_room(self) -> bool:
+        return len(self._held) + len(self._untaken) < self._concurrency + self._ahead
 
     def _wake_all(self) -> None:
+        self._places.wake_all()
         for seat in self._idle:
             seat.wake.notify()
 
     def _let_go_of_model(self, model_key: str) -> None:
         self._line.close_model(model_key)
         self._watch.stop_model(model_key)
+        self._places.wake_all()
         self._wake_leader()
 
 

@@ -37,12 +37,20 @@ class ModelLimits:
     """The limits of one model, shared by all its cells.
 
     ``under_way`` counts trials that workers hold, waiting ones included; ``ahead`` those of them
-    that were let in and have not taken their permit yet.
+    that were let in and have not taken their permit yet. Of ``spare`` trials more than may be
+    under way, a share like the pace's own may be made ready.
     """
 
     def __init__(
-        self, model: ModelConfig | None, limit: RateLimit | None, ceiling: int, now: float
+        self,
+        model: ModelConfig | None,
+        limit: RateLimit | None,
+        ceiling: int,
+        now: float,
+        *,
+        spare: int = 0,
     ) -> None:
+        self._ceiling, self._spare = ceiling, spare
         self._limiter = RateLimiter(limit or RateLimit(), now)
         self._burndown = 1.0 if model is None else output_burndown(model)
         self._tokens_per_byte = _FIRST_TOKENS_PER_BYTE
@@ -54,7 +62,8 @@ class ModelLimits:
 
     def seconds_until_open(self, now: float) -> float | None:
         """Seconds until another trial may be handed out; None until one under way has ended."""
-        if self.under_way >= self.pace.concurrency:
+        may_be = self.pace.concurrency
+        if self.under_way >= may_be + self._spare * may_be // self._ceiling:
             return None
         typical = self._typical_tokens
         return max(

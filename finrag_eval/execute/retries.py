@@ -37,14 +37,16 @@ class Called(Generic[T]):
     """What came of a call with all its attempts.
 
     ``answer`` is set, or ``refusal``, or ``fault`` alone; beside a refusal, ``fault`` is the last
-    attempt's. ``worst_usd`` is what one attempt reserves. ``carried`` adds up everything that the
-    trial has been through.
+    attempt's. ``worst_usd`` is what one attempt reserves. ``queued_seconds`` is for how long the
+    call was ready and others were under way. ``carried`` adds up everything that the trial has been
+    through.
     """
 
     carried: Carried
     worst_usd: Decimal
     answer: T | None = None
     cost_usd: Decimal = _NOTHING
+    queued_seconds: float = 0.0
     fault: ModelFault | None = None
     refusal: Refusal | None = None
 
@@ -81,6 +83,7 @@ class _Tries(Generic[T]):
         self._backoff = Backoff(execution.max_attempts, carried.faults)
         self._waited, self._active = carried.waited_seconds, carried.active_seconds
         self._retries, self._wasted = carried.retries, carried.wasted_usd
+        self._queued = 0.0
         self._carried = carried
 
     def run(
@@ -96,6 +99,7 @@ class _Tries(Generic[T]):
             if isinstance(admission, Refusal):
                 return self._end(fault=fault, refusal=admission)
             self._waited += admission.waited_seconds
+            self._queued += admission.queued_seconds
             began = time.monotonic()
             try:
                 answer = send(
@@ -185,6 +189,7 @@ class _Tries(Generic[T]):
             worst_usd=self._size.worst_usd,
             answer=answer,
             cost_usd=cost,
+            queued_seconds=self._queued,
             fault=fault,
             refusal=refusal,
         )

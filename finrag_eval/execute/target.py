@@ -145,6 +145,7 @@ class PipelineTarget:
             return
         called = self._ask(run, prompt.request)
         run.carried = called.carried
+        run.started_at += called.queued_seconds
         if called.answer is not None:
             latency = called.answer.latency_seconds
             timing = run.timing(
@@ -250,6 +251,7 @@ class PipelineTarget:
             called.carried,
             retrieval_cost_usd=called.carried.retrieval_cost_usd + called.cost_usd,
         )
+        run.started_at += called.queued_seconds
         if called.answer is not None:
             return called.answer
         if called.final_fault is not None:
@@ -265,7 +267,7 @@ class PipelineTarget:
 
 @dataclass(slots=True)
 class TrialRun:
-    """One trial on its way through the pipeline."""
+    """One trial on its way through the pipeline; what it was queued for is not in its time."""
 
     ticket: Ticket
     gate: GateDoor

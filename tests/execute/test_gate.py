@@ -266,10 +266,11 @@ fates = st.lists(
     fates=fates,
     cap_millis=st.integers(0, 60),
     concurrency=st.integers(1, 8),
+    ahead=st.integers(0, 3),
     size=st.integers(0, 3000),
 )
 def test_law_the_cap_holds_for_any_faults_sizes_and_interleavings(
-    fates: list[str], cap_millis: int, concurrency: int, size: int
+    fates: list[str], cap_millis: int, concurrency: int, ahead: int, size: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("finrag_eval.execute.backoff.random.uniform", lambda low, high: 0.0)
@@ -301,14 +302,17 @@ def test_law_the_cap_holds_for_any_faults_sizes_and_interleavings(
         pipeline = SmallPipeline(
             gather=lambda query: SmallContext("x" * (size * (1 + int(query.id[1:]) % 3)))
         )
+        client = ToldClient(act)
         ran = run(
-            ToldClient(act),
+            client,
             cells=[cell(model("a")), cell(model("b", max_tokens=400))],
             count=12,
             pipeline=pipeline,
             budget=BudgetSpec(max_usd=cap),
             execution=ExecutionSpec(concurrency=concurrency),
+            ahead=ahead,
         )
+        assert client.most_in_flight <= concurrency
         assert ran.ledger.most <= cap
         assert all(row["state"] != "open" for row in ran.ledger.rows.values())
         outcomes = ran.outcomes.values()
