@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent.absolute()
+#: Programs keep their bytecode, as they do where users have them installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAMPLE_S = 0.1
 
