@@ -23,6 +23,8 @@ _LIBRARIES = (
 )
 #: What the tables need.
 TABLES = ("pyarrow.parquet", "pyarrow.json")
+#: What shows the result.
+RESULT = ("finrag_eval.report.terminal",)
 
 
 def load(*libraries: str) -> None:

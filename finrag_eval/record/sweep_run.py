@@ -12,7 +12,7 @@ from typing import Any
 from finrag_eval.record.datasets import log_dataset
 from finrag_eval.record.lanes import Job
 from finrag_eval.record.ledger import LedgerReader, SessionInfo
-from finrag_eval.record.parent import SweepView, dataset_facts, parent_payload
+from finrag_eval.record.parent import DatasetFacts, SweepView, dataset_facts, parent_payload
 from finrag_eval.record.payload import RunPayload
 from finrag_eval.record.public_lane import bring_up_to_date, create_run
 from finrag_eval.record.reconcile import find_parent
@@ -25,6 +25,7 @@ class SweepRun:
 
     def __init__(self, folder: Path, reader: LedgerReader, book: RunBook, store: Store) -> None:
         self._folder, self._reader, self._book, self._store = folder, reader, book, store
+        self._linked: tuple[str, DatasetFacts] | None = None
 
     def begin(self) -> tuple[str, bool]:
         """The run's id, and whether it had to be made anew; it is RUNNING from now on."""
@@ -57,14 +58,22 @@ class SweepRun:
         self._book.set_parent(
             job.run_id, self._store.run_url(job.run_id), self._store.experiment_id
         )
-        plan = self._newest_plan()
-        if plan:
-            source = str(plan.get("query_set_source", ""))
-            digest, rows = str(plan.get("query_set_digest", "")), int(plan.get("queries", 0))
-            log_dataset(
-                self._store, job.run_id, dataset_facts(source=source, digest=digest, rows=rows)
-            )
+        self._log_dataset(job.run_id)
         return job.run_id
+
+    def _log_dataset(self, run_id: str) -> None:
+        """Link the run with its query set, where this recorder has not done so yet."""
+        plan = self._newest_plan()
+        if not plan:
+            return
+        dataset = dataset_facts(
+            source=str(plan.get("query_set_source", "")),
+            digest=str(plan.get("query_set_digest", "")),
+            rows=int(plan.get("queries", 0)),
+        )
+        if self._linked != (run_id, dataset):
+            log_dataset(self._store, run_id, dataset)
+            self._linked = run_id, dataset
 
     def _payload(self, status: str, ended_at: float | None) -> RunPayload:
         sessions = self._reader.sessions()
