@@ -165,7 +165,7 @@ class Session:
             return gate.has_outcomes and on_disk.qsize() < _UNSCORED_AT_MOST
 
         with (
-            on_one_core() if self._only_waits else nullcontext(),
+            on_one_core() if self._computes_little else nullcontext(),
             shown_live(self._watch, lambda: self._progress(gate, finished, planned)),
         ):
             for outcome in self._outcomes(gate):
@@ -268,6 +268,11 @@ class Session:
         spec = self._job.spec
         is_here = spec.execution.backend == "threading" and not is_by_batch(self._job)
         return is_here and spec.target == BUILT_IN_TARGET
+
+    @property
+    def _computes_little(self) -> bool:
+        """Whether one core is enough; somebody's own scorers may have threads of their own."""
+        return self._only_waits and all(one.kind != "python" for one in self._job.spec.scorers)
 
     def _open_judges_gate(self, trials: Sequence[Trial], cells: Sequence[Cell]) -> Gate:
         return Gate(trials, cells, **self._gate_settings())

@@ -219,6 +219,9 @@ class _Unwritten:
     ) -> None:
         return None
 
+    def flush(self) -> None:
+        return None
+
 
 def _ml_config(config: str | Path | None) -> MlConfig:
     from finrag_eval.spec.ml_config import find_ml_config, read_ml_config

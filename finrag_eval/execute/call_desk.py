@@ -105,17 +105,20 @@ class CallDesk:
     ) -> Admission | Refusal:
         """Leave to send one call after ``delay_seconds``, or why not; blocks for limits."""
         began = self._clock()
+        has_place = held is None or held.has_place
         with self._changed:
-            refusal = self._wait_for_turn(call, held, delay_seconds)
-            if refusal is not None:
-                return refusal
-            renewal = self._renewal(call.model_key)
+            # Who has no place yet waits for that first: a probe must not stand in a line.
+            turn = self._turn(call, held, delay_seconds) if has_place else 0
+            if isinstance(turn, Refusal):
+                return turn
             reservation = self._reserve(call, size, held)
             if reservation is None:
-                self._release_probe(call.model_key, renewal)
+                self._release_probe(call.model_key, turn)
                 return Refusal.BUDGET
-        with TURNS.away():
-            try:
+            freed = self._places.freed
+        queued = 0.0
+        try:
+            with TURNS.away():
                 attempt = self._reservations.reserve(
                     trial_key=call.trial_key,
                     cell=call.cell,
@@ -123,26 +126,31 @@ class CallDesk:
                     purpose=call.purpose,
                     usd=size.worst_usd,
                 )
-            except FinragEvalError as error:
-                self._budget.settle(reservation, Decimal(0))
-                self._stops.fail(str(error), error)
-                return Refusal.STOPPING
-            queued = self._await_place(call, held)
+                if held is not None and not has_place:
+                    queued = self._await_place(call, held, freed)
+        except FinragEvalError as error:
+            self._budget.settle(reservation, Decimal(0))
+            self._stops.fail(str(error), error)
+            return Refusal.STOPPING
         with self._changed:
-            permit = self._permit(call, size, held)
+            if not has_place:
+                turn = self._turn(call, held, delay_seconds)
+            permit = turn if isinstance(turn, Refusal) else self._permit(call, size, held)
             if isinstance(permit, Refusal):
                 self._budget.settle(reservation, Decimal(0))
                 self._reservations.settle(attempt, billed_usd=Decimal(0), state="free")
-                self._release_probe(call.model_key, renewal)
+                if not isinstance(turn, Refusal):
+                    self._release_probe(call.model_key, turn)
                 return permit
+            assert not isinstance(turn, Refusal)
             self._attempts[attempt] = _Attempt(
-                call, reservation, size.worst_usd, permit, renewal, held
+                call, reservation, size.worst_usd, permit, turn, held
             )
             if held is not None:
                 held.attempts.add(attempt)
             waited = self._clock() - began - queued
         return Admission(
-            attempt=attempt, waited_seconds=waited, queued_seconds=queued, renewal=renewal
+            attempt=attempt, waited_seconds=waited, queued_seconds=queued, renewal=turn
         )
 
     def settle(self, attempt: int, settlement: Settlement) -> bool:
@@ -223,6 +231,14 @@ class CallDesk:
             for key, limits in self._limits.items()
         }
 
+    def _turn(self, call: CallFor, held: Held | None, delay_seconds: float) -> int | Refusal:
+        """Wait out a backoff and a pause of credentials; the call's renewal, or why it may not go.
+
+        In a pause it is the one call that probes; whoever takes the turn sends it or releases it.
+        """
+        refusal = self._wait_for_turn(call, held, delay_seconds)
+        return self._renewal(call.model_key) if refusal is None else refusal
+
     def _wait_for_turn(
         self, call: CallFor, held: Held | None, delay_seconds: float
     ) -> Refusal | None:
@@ -275,17 +291,24 @@ class CallDesk:
             held.reservation = None
         return self._budget.reserve(call.model_key, call.cell, size.worst_usd)
 
-    def _await_place(self, call: CallFor, held: Held | None) -> float:
-        """Wait for the trial's place where it has none; for how many seconds."""
-        if held is None or held.has_place:
-            return 0.0
+    def _await_place(self, call: CallFor, held: Held, freed: int) -> float:
+        """Wait for the trial's place; for how many seconds.
+
+        A place is free when the outcome before it is in the ledger's hands. Where places became
+        free after the reservation (there were ``freed`` before it), the disk is waited for here:
+        else the call could go out while that outcome can still be lost.
+        """
         began = self._clock()
 
         def is_refused() -> bool:
-            return self._stops.refusal(call.model_key) is not None
+            keys = {call.model_key, held.model_key}
+            return any(self._stops.refusal(key) is not None for key in keys)
 
         with self._changed:
             held.has_place = self._places.wait(held.model_key, is_refused)
+            is_newer = self._places.freed != freed
+        if is_newer:
+            self._reservations.flush()
         return self._clock() - began
 
     def _permit(self, call: CallFor, size: CallSize, held: Held | None) -> Permit | Refusal:

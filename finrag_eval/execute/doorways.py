@@ -161,6 +161,10 @@ class Reservations(Protocol):
         """Put down what the attempt came to; does not wait for the disk."""
         ...
 
+    def flush(self) -> None:
+        """Return when all that was put down before is on disk; raises FinragEvalError."""
+        ...
+
 
 class ClientFor(Protocol):
     """Picks the client of a model."""

@@ -279,7 +279,7 @@ class Gate:
                 finished=self._watch.finished,
                 failed=self._watch.failed,
                 in_flight=self._desk.in_flight,
-                held=len(self._held) - self._places.waiting,
+                held=max(0, len(self._held) - self._places.waiting),
                 set_aside=self._line.set_aside,
                 spent_usd=self._budget.spent,
                 reserved_usd=self._budget.reserved,

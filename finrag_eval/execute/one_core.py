@@ -26,8 +26,8 @@ def on_one_core(claim: str = "finrag-eval core") -> Iterator[int | None]:
     """Keep all threads of this process, and those that they start, on one core; which one.
 
     None, and nothing is changed, where there is no choice: on systems other than Linux, with one
-    core, or where other sweeps of this machine, which ``claim`` by the same name, have all cores
-    already. For threads that compute outside of Python's lock this is a loss.
+    core, or where other sweeps of this machine (or of this container), which ``claim`` by the same
+    name, have all cores already. For threads that compute outside of Python's lock this is a loss.
     """
     with ExitStack() as claims:
         core = _claimed_core(claim, claims) if sys.platform == "linux" else None
@@ -51,19 +51,17 @@ def _claimed_core(name: str, claims: ExitStack) -> int | None:
         here = int(_THIS_THREAD.read_text().rpartition(")")[2].split()[_CORE_FIELD])
         allowed.sort(key=lambda core: core != here)
     for core in allowed:
-        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
+        with suppress(OSError), ExitStack() as attempt:
+            claim = attempt.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             # A name without a file: it is gone with its process, however that ends.
             claim.bind(f"\0{name} {core}")
-        except OSError:
-            claim.close()
-            continue
-        claims.enter_context(claim)
-        return core
+            claims.push(attempt.pop_all())
+            return core
     return None
 
 
 def _keep_on(cores: set[int]) -> None:
-    for thread in _THREADS.iterdir():
-        with suppress(OSError):  # it has ended
-            os.sched_setaffinity(int(thread.name), cores)
+    with suppress(OSError):  # no /proc
+        for thread in _THREADS.iterdir():
+            with suppress(OSError):  # it has ended
+                os.sched_setaffinity(int(thread.name), cores)

@@ -1,8 +1,8 @@
 """Places for calls: how many trials may have a call under way, or an answer that is not safe yet.
 
-A place is taken when a trial's first call goes out and is free again when its outcome is on disk.
-Trials beyond the places are made ready before there is one: prompt assembled, worst case reserved
-on disk. So a call goes out the moment that another one's answer is safe.
+A place is free again when the outcome is in the ledger's hands. Where trials are made ready ahead,
+it is taken before the first call goes out, else when the trial is handed out. Made ready is: the
+prompt assembled, the worst case reserved on disk; so a call follows at once when one is done.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Places:
     def __init__(self, lock: RLock, count: int, at_most: Callable[[str], int]) -> None:
         self._lock, self._count, self._at_most = lock, count, at_most
         self._taken = 0
+        #: How many were given back so far.
+        self.freed = 0
         self._of_model: Counter[str] = Counter()
         self._line: deque[_Waiting] = deque()
 
@@ -92,6 +94,7 @@ class Places:
     def free(self) -> None:
         """What held a place is safe, or was given back."""
         self._taken -= 1
+        self.freed += 1
 
     def wake_all(self) -> None:
         """Have everyone who waits ask again whether it is refused."""

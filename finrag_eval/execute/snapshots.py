@@ -24,7 +24,7 @@ class ModelSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The whole sweep: ``held`` trials are with workers, ``in_flight`` calls on the wire."""
+    """The whole sweep: ``held`` trials are with workers and have a place, ``in_flight`` calls."""
 
     finished: int
     failed: int

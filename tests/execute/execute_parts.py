@@ -80,6 +80,7 @@ class MemoryLedger:
     spent: Decimal = Decimal(0)
     reserved: Decimal = Decimal(0)
     most: Decimal = Decimal(0)
+    flushes: int = 0
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -116,6 +117,9 @@ class MemoryLedger:
             self.reserved -= row["reserved"]
             self.spent += billed_usd
             self._check()
+
+    def flush(self) -> None:
+        self.flushes += 1
 
     def _check(self) -> None:
         self.most = max(self.most, self.spent + self.reserved)

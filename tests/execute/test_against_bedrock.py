@@ -102,6 +102,9 @@ class _Forgetful:
     def settle(self, attempt_id: int, **_: Any) -> None:
         """Forget it."""
 
+    def flush(self) -> None:
+        """There is nothing to keep."""
+
 
 def test_memory_and_connections_stay_flat(bedrock: LoopbackBedrock) -> None:
     bedrock.programme(seed=6, rates={"empty_content": 0.02, "internal": 0.02})

@@ -119,9 +119,11 @@ def test_a_ready_call_goes_out_when_the_answer_before_it_is_safe() -> None:
         gate.settle(sent.attempt, _ANSWERED)
         deliver(gate, first)
         assert not asking.got, "the answer before it is not on disk yet"
+        assert ledger.flushes == 0
         gate.taken()
         admitted = asking.answer()
         assert isinstance(admitted, Admission)
+        assert ledger.flushes == 1, "it waits until the answer before it is on disk"
         assert (admitted.queued_seconds, admitted.waited_seconds) == (60.0, 0.0)
 
 
@@ -160,6 +162,22 @@ def test_what_is_ready_of_a_stopped_model_is_not_sent() -> None:
         assert eventually(lambda: len(ledger.rows) == 2)
         gate.stop_model("m", "no access")
         assert asking.answer() is Refusal.MODEL_STOPPED
+
+
+def test_who_waits_for_a_place_is_not_the_one_call_that_tries_credentials() -> None:
+    clock, ledger = Clock(), MemoryLedger()
+    with open_gate(clock, ledger) as gate:
+        first = handed(gate)
+        sent = Asking(gate, first).answer()
+        assert isinstance(sent, Admission)
+        second = handed(gate)
+        expired = Settlement(billed_usd=Decimal(0), state="free", fault="credentials")
+        gate.settle(sent.attempt, expired)
+        clock.now = 100.0  # by now they may be tried
+        asking = Asking(gate, second)
+        assert eventually(lambda: len(ledger.rows) == 2), "the next one is ready"
+        assert isinstance(Asking(gate, first).answer(), Admission), "who has the place tries them"
+        assert not asking.got
 
 
 def test_a_trial_starts_when_its_call_goes_out() -> None:
