@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INPUTS := pyproject.toml constraints.txt
 FINRAG := $(BIN)/finrag-eval
 
-# Every sweep is a new process: without its bytecode each compiles the package again, for 0.5 s.
+# Every sweep is a new process: without its bytecode each compiles the package again (0.2 s).
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

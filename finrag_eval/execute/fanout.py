@@ -48,8 +48,8 @@ def fan_out(
 ) -> Iterator[Outcome]:
     """Outcomes as they finish, until the gate has no more trials.
 
-    Who asks for the next one has the last one safe: calls in flight, and outcomes that are not
-    safe yet, are never more than ``execution.concurrency``. After ``gate.stop()`` calls in flight
+    Who asks for the next one has the last one safe: calls in flight, and answers that are not safe
+    yet, are never more than ``execution.concurrency``. After ``gate.stop()`` calls in flight
     are awaited for ``grace_s``; what is in flight then is counted at its worst case. Ctrl-C in the
     middle is such a stop, the second time at once. ``build_target`` is called here for threads,
     and once in every process (it has to pickle); ``meanwhile`` is called once, where the first

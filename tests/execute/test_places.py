@@ -80,6 +80,14 @@ def handed(gate: Gate) -> Ticket:
     return ticket
 
 
+def sent_off(gate: Gate) -> tuple[Ticket, Admission]:
+    """A trial whose call went out at once."""
+    ticket = handed(gate)
+    sent = Asking(gate, ticket).answer()
+    assert isinstance(sent, Admission)
+    return ticket, sent
+
+
 def deliver(gate: Gate, ticket: Ticket) -> None:
     timing = Timing(started_at=0.0, ended_at=0.0)
     failure = failure_of(ValueError("of no interest"), "llm_invocation")
@@ -108,9 +116,7 @@ def open_gate(clock: Clock, ledger: MemoryLedger) -> Iterator[Gate]:
 def test_a_ready_call_goes_out_when_the_answer_before_it_is_safe() -> None:
     clock, ledger = Clock(), MemoryLedger()
     with open_gate(clock, ledger) as gate:
-        first = handed(gate)
-        sent = Asking(gate, first).answer()
-        assert isinstance(sent, Admission)
+        first, sent = sent_off(gate)
         second = handed(gate)
         asking = Asking(gate, second)
         assert eventually(lambda: len(ledger.rows) == 2), "its worst case is reserved already"
@@ -146,7 +152,7 @@ def test_a_worker_for_whom_there_is_no_room_has_not_waited_for_limits() -> None:
 def test_a_stop_sends_nothing_that_was_only_ready() -> None:
     ledger = MemoryLedger()
     with open_gate(Clock(), ledger) as gate:
-        assert isinstance(Asking(gate, handed(gate)).answer(), Admission)
+        sent_off(gate)
         asking = Asking(gate, handed(gate))
         assert eventually(lambda: len(ledger.rows) == 2)
         gate.stop()
@@ -157,7 +163,7 @@ def test_a_stop_sends_nothing_that_was_only_ready() -> None:
 def test_what_is_ready_of_a_stopped_model_is_not_sent() -> None:
     ledger = MemoryLedger()
     with open_gate(Clock(), ledger) as gate:
-        assert isinstance(Asking(gate, handed(gate)).answer(), Admission)
+        sent_off(gate)
         asking = Asking(gate, handed(gate))
         assert eventually(lambda: len(ledger.rows) == 2)
         gate.stop_model("m", "no access")
@@ -167,9 +173,7 @@ def test_what_is_ready_of_a_stopped_model_is_not_sent() -> None:
 def test_who_waits_for_a_place_is_not_the_one_call_that_tries_credentials() -> None:
     clock, ledger = Clock(), MemoryLedger()
     with open_gate(clock, ledger) as gate:
-        first = handed(gate)
-        sent = Asking(gate, first).answer()
-        assert isinstance(sent, Admission)
+        first, sent = sent_off(gate)
         second = handed(gate)
         expired = Settlement(billed_usd=Decimal(0), state="free", fault="credentials")
         gate.settle(sent.attempt, expired)
@@ -183,7 +187,6 @@ def test_who_waits_for_a_place_is_not_the_one_call_that_tries_credentials() -> N
 def test_a_trial_starts_when_its_call_goes_out() -> None:
     """A reader of runs sees how long a trial took, and not that it was ready long before."""
     is_ready = threading.Event()
-    answered_at: list[float] = []
 
     def gather(query: Query) -> SmallContext:
         if query.id == "q1":
@@ -202,7 +205,6 @@ def test_a_trial_starts_when_its_call_goes_out() -> None:
         pipeline=SmallPipeline(gather=gather),
         execution=ExecutionSpec(concurrency=1),
         ahead=1,
-        during=lambda gate, outcome: answered_at.append(outcome.ended_at),
     )
     first, second = ran.outcomes.values()
     assert second.started_at - first.started_at >= 0.5
