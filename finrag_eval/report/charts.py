@@ -5,7 +5,6 @@ Enters: figures per cell. Leaves: ``Chart``: the same drawing twice, for wide an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,15 @@ from finrag_eval.report.figures import money, seconds
 from finrag_eval.report.grid import middle_cut
 from finrag_eval.report.ink import INK, LINE, MUTED, PAPER, PURPOSES, Canvas, drawn, model_colour
 from finrag_eval.report.labels import Spot, places
+from finrag_eval.report.ruling import (
+    head,
+    money_ticks,
+    name_rows,
+    rule_x,
+    rule_y,
+    score_ticks,
+    second_ticks,
+)
 from finrag_eval.report.safe_text import visible
 
 if TYPE_CHECKING:
@@ -105,11 +113,11 @@ def _draw_points(axes: Axes, points: Sequence[Point], score_name: str, *, is_nar
     _draw_front(axes, [point for point in points if point.on_front])
     for point in points:
         _draw_point(axes, point)
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
     _frame_points(axes, points, is_log=is_log)
-    axes.set_xlabel("USD per 1,000 questions" + (", log scale" if is_log else ""), fontsize=11.5)
-    axes.set_title(score_name, loc="left", y=1.0, fontsize=12, color=MUTED, pad=10)
-    _money_ticks(axes, is_log=is_log)
+    unit = "USD per 1,000 questions" + (", log scale" if is_log else "")
+    rule_x(axes, money_ticks(axes.get_xlim(), most=5, is_log=is_log), unit, has_lines=False)
+    rule_y(axes, score_ticks(axes.get_ylim()))
+    head(axes, score_name)
     _label_points(axes, points, is_narrow=is_narrow)
 
 
@@ -212,18 +220,6 @@ def _spot(axes: Axes, point: Point, text: str) -> Spot:
     return Spot(x=x, y=y, width=width, height=_LINE_HEIGHT, covers=covers)
 
 
-def _money_ticks(axes: Axes, *, is_log: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: money(round(value, 9))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    if is_log:
-        axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0)))
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-
-
 def latency_chart(latencies: Mapping[str, Sequence[float]], marks: Sequence[Mark]) -> Chart | None:
     """A ridge per cell over a log scale of seconds, with its median and its 95th percentile."""
     shown = [mark for mark in marks if latencies.get(mark.name)]
@@ -262,15 +258,9 @@ def _draw_ridges(
     axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1] * 1.02)
     axes.set_ylim(-len(rows) + 0.55, 1.0)
-    axes.set_yticks(
-        [0.12 - at for at in range(len(rows))],
-        [mark.letter if is_narrow else mark.label for mark in rows],
-        color=INK,
-        fontsize=12,
-    )
-    axes.grid(axis="x", color=LINE, linewidth=0.8)
-    axes.set_xlabel("time to an answer, log scale", fontsize=11.5)
-    _second_ticks(axes, float(edges[0]), float(edges[-1]), most=4 if is_narrow else 8)
+    ticks = second_ticks((float(edges[0]), float(edges[-1])), most=4 if is_narrow else 8)
+    rule_x(axes, ticks, "time to an answer, log scale")
+    name_rows(axes, {0.12 - at: _named(mark, is_narrow) for at, mark in enumerate(rows)})
 
 
 def _draw_ridge(axes: Axes, base: float, values: Values, edges: Values, mark: Mark) -> None:
@@ -301,28 +291,6 @@ def _draw_ridge(axes: Axes, base: float, values: Values, edges: Values, mark: Ma
             fontsize=10.5,
             color=MUTED,
         )
-
-
-def _second_ticks(axes: Axes, low: float, high: float, *, most: int) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, fewer where they would crowd."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [
-        step * 10.0**power
-        for power in exponents
-        for step in (1, 2, 5)
-        if low <= step * 10.0**power <= high
-    ]
-    if len(ticks) > most:
-        ticks = ticks[:: math.ceil(len(ticks) / most)]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short_seconds(value)))
-
-
-def _short_seconds(value: float) -> str:
-    return f"{value:g} s" if 1 <= value < 60 else seconds(value)
 
 
 def cost_chart(costs: Mapping[str, Mapping[str, float]], marks: Sequence[Mark]) -> Chart | None:
@@ -368,15 +336,10 @@ def _draw_costs(
     most = max(sum(costs[mark.name].values()) for mark in rows)
     axes.set_xlim(0, most * (1.3 if is_narrow else 1.12))
     axes.set_ylim(-len(rows) + 0.4, 0.6)
-    axes.set_yticks(
-        [-at for at in range(len(rows))],
-        [mark.letter if is_narrow else mark.label for mark in rows],
-        color=INK,
-        fontsize=12,
-    )
-    axes.grid(axis="x", color=LINE, linewidth=0.8)
-    axes.set_xlabel("USD, whole sweep", fontsize=11.5)
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    ticks = money_ticks(axes.get_xlim(), most=3 if is_narrow else 6)
+    rule_x(axes, ticks, "USD, whole sweep")
+    name_rows(axes, {-at: _named(mark, is_narrow) for at, mark in enumerate(rows)})
 
-    axes.xaxis.set_major_locator(MaxNLocator(3 if is_narrow else 6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: money(round(value, 9))))
+
+def _named(mark: Mark, is_narrow: bool) -> str:
+    return mark.letter if is_narrow else mark.label

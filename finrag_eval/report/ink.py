@@ -62,7 +62,7 @@ class Canvas:
 
 
 def drawn(name: str, canvas: Canvas, draw: Callable[[Axes], None]) -> str:
-    """SVG of what ``draw`` puts on one pair of axes. Margins are given, not measured: it is faster.
+    """SVG of what ``draw`` puts on bare axes. Margins are given, not measured: it is faster.
 
     ``name`` keeps the ids of two drawings apart. The SVG scales with its box and is hidden from
     screen readers: the page gives the same figures in words or as a table. Glyphs that matplotlib's
@@ -81,7 +81,8 @@ def drawn(name: str, canvas: Canvas, draw: Callable[[Axes], None]) -> str:
         figure = Figure(figsize=size, dpi=72)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(_inside(canvas))
-        _dress(axes)
+        axes.set_axis_off()
+        axes.set_title("", y=1.0)  # a place that is given need not be looked for
         draw(axes)
         page = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -97,18 +98,6 @@ def _inside(canvas: Canvas) -> tuple[float, float, float, float]:
         1 - (canvas.left + canvas.right) / canvas.width,
         1 - (canvas.top + canvas.bottom) / canvas.height,
     )
-
-
-def _dress(axes: Axes) -> None:
-    """Quiet axes: a hairline below, no frame, muted labels."""
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(LINE)
-    axes.tick_params(which="both", length=0, colors=MUTED, labelsize=11.5, pad=6)
-    axes.set_axisbelow(True)
-    axes.set_title("", y=1.0)  # a place that is given need not be looked for
-    axes.xaxis.label.set_color(MUTED)
-    axes.yaxis.label.set_color(MUTED)
 
 
 def _inlined(svg: str, canvas: Canvas) -> str:
