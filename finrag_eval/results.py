@@ -100,7 +100,10 @@ def write_trials(
                 for row in rows
             ]
             parquet.write_table(_table(names, whole, schema))
-            rows_out.writerows([csv_safe(value) for value in row] for row in whole)
+            rows_out.writerows(
+                [csv_safe(value) if isinstance(value, str) else value for value in row]
+                for row in whole
+            )
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], schema: Any) -> Any:
@@ -110,7 +113,10 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], schema: Any) -> 
     """
     from pyarrow.json import ParseOptions, ReadOptions, read_json
 
-    lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows)
+    given = (
+        {name: one for name, one in zip(names, row, strict=True) if one is not None} for row in rows
+    )
+    lines = (json.dumps(row, ensure_ascii=False) for row in given)
     body = "\n".join(lines).encode("utf-8", "replace")
     return read_json(
         io.BytesIO(body),

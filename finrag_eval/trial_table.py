@@ -7,6 +7,7 @@ that 100,000 trials are never in memory at once; and the two files of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ class TrialRows:
             "repeat": record.trial.repeat,
             "run_id": self._run_ids.get(record.trial.key),
             "run_name": payload.name,
-            "answer": self._reader.result(record.outcome_id).get("answer"),
+            "answer": self._reader.answer(record.outcome_id),
             "started_at": iso_utc(record.started_at),
             "ended_at": iso_utc(record.ended_at),
             "finrag_eval.query_tags": ",".join(query.tags),
@@ -180,7 +181,9 @@ class TrialRows:
         return row
 
 
+@lru_cache(maxsize=1024)
 def _number(text: str | None) -> float | None:
+    """The same few settings come up over and over."""
     try:
         return None if text is None else float(text)
     except ValueError:

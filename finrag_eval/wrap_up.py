@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from finrag_eval.beforehand import TABLES, load
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -110,9 +109,8 @@ class _Reading:
         self._job, self._folder = job, folder
 
     def begin(self) -> None:
-        """Read the ledger, and load the libraries of the tables."""
+        """Read the ledger."""
         _ = self.lessons
-        load(*TABLES)
 
     @cached_property
     def lessons(self) -> Lessons:

@@ -29,6 +29,8 @@ class Follower:
         self._lane, self._maker = lane, maker
         #: Whether the newest batch was a full one, so that there is more to come at once.
         self.is_behind = False
+        #: How many trials the newest batch had.
+        self.batch_size = 0
 
     @property
     def is_direct(self) -> bool:
@@ -42,7 +44,7 @@ class Follower:
         """
         limit = _BATCH[self._lane.name]
         records = list(self._reader.records(self._book.position, limit, newest_only=True))
-        self.is_behind = len(records) == limit
+        self.is_behind, self.batch_size = len(records) == limit, len(records)
         if not records:
             return False
         wanted = [record for record in records if until is None or record.ended_at <= until]

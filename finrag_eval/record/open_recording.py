@@ -109,7 +109,9 @@ class Recording:
         self._reader, self._book, self._store, self._lane = reader, book, store, lane
         self._parent, self._follower, self._tracer = parent, follower, tracer
         self._looks_closely, self._notice = looks_closely, notice
-        self._total = 0
+        self._total, self._planned = 0, reader.counts().planned
+        #: Whether what is left of the plan is no more than two batches like the newest one.
+        self.is_near_end = False
         self.is_closed = False
 
     @property
@@ -159,6 +161,8 @@ class Recording:
         if done + refused >= self._total:
             counts = self._reader.counts()
             self._total = counts.succeeded + counts.failed
+        left = self._planned - done - refused
+        self.is_near_end = self.is_near_end or left <= 2 * self._follower.batch_size
         return {"recorded": done, "behind": max(0, self._total - done - refused)}
 
     def close(self) -> None:

@@ -33,6 +33,8 @@ _POLL_S = 0.08
 #: How long trials are gathered while the driver calls on. At 128 trials a second the recorder took
 #: 6.1 s of CPU for 1,000 trials in such batches, and 7.3 s without (2026-11-28).
 _GATHER_S = 0.4
+#: And near the end, so that little is left to record when the last answer is there.
+_GATHER_LAST_S = 0.1
 _PROGRESS_S = 0.25
 #: Where both want a core, the calls come first: 1,000 calls of 0.5 s at concurrency 64 were all
 #: answered in 1.14 times the ideal with it, and in 1.21 without (2 cores, 2026-11-29).
@@ -155,7 +157,10 @@ class Recorder:
         """Seconds to let trials gather before the next batch; none once the end is near."""
         is_pressed = self._wants_level or self._gone_at is not None
         is_behind = self._recording is not None and self._recording.is_behind
-        return 0.0 if is_pressed or is_behind else _GATHER_S
+        if is_pressed or is_behind:
+            return 0.0
+        is_near_end = self._recording is not None and self._recording.is_near_end
+        return _GATHER_LAST_S if is_near_end else _GATHER_S
 
     def _is_away(self, reason: str) -> None:
         now = time.monotonic()

@@ -212,6 +212,19 @@ class LedgerReader:
             result["context"] = self._text(context)
         return result
 
+    def answer(self, outcome_id: int) -> str | None:
+        """The answer alone, without the context, which takes longer to read; None where it failed.
+
+        KeyError where there is no outcome of that id.
+        """
+        row = self._connection.execute(
+            "SELECT data, bytes FROM results WHERE outcome = ?", (outcome_id,)
+        ).fetchone()
+        if row is None:
+            raise KeyError(outcome_id)
+        answer: str | None = json.loads(texts.unpack(*row)).get("answer")
+        return answer
+
     def results(self, outcome_ids: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each outcome's id with its whole result, one at a time."""
         return ((outcome_id, self.result(outcome_id)) for outcome_id in outcome_ids)
