@@ -6,13 +6,13 @@ sweep, ``summary``, ``score`` and ``sync`` make the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from finrag_eval.comparisons import compared
-from finrag_eval.domain import Query
+from finrag_eval.domain import Query, TrialRecord
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -31,7 +31,9 @@ from finrag_eval.trial_views import trial_views
 def write_files(job: SweepJob, folder: Path, ending: Ending) -> dict[str, Any]:
     """Make all of the sweep's files from its ledger; the summary."""
     summary = write_summary_and_report(job, folder, ending)
-    write_trial_tables(job, folder, [name for cell in summary["cells"] for name in cell["scores"]])
+    names = [name for cell in summary["cells"] for name in cell["scores"]]
+    with LedgerReader.open(folder) as reader:
+        write_trial_tables(job, folder, reader, reader.final_records(), names)
     return summary
 
 
@@ -51,21 +53,26 @@ def write_summary_and_report(
     """
     with LedgerReader.open(folder) as reader:
         store = recorded(folder)
-        summary = summary_of(job, reader, ending, store)
+        records = reader.kept_records()
+        summary = summary_of(job, reader, records, ending, store)
         write_summary(folder, summary)
         then()
         origin = origin_of(job, folder.name, summary["parent_run_id"])
-        views = trial_views(reader, origin, store)
+        views = trial_views(reader, records, origin, store)
         write_report_html(folder / REPORT_HTML, summary, views, may_fork=may_fork, ahead=ahead)
     return summary
 
 
 def summary_of(
-    job: SweepJob, reader: LedgerReader, ending: Ending, store: Recorded | None
+    job: SweepJob,
+    reader: LedgerReader,
+    records: Iterable[TrialRecord],
+    ending: Ending,
+    store: Recorded | None,
 ) -> dict[str, Any]:
-    """The whole summary, comparisons and gates included, from the ledger alone."""
+    """The whole summary, comparisons and gates included, from the ledger and its records alone."""
     queries = job.plan.query_set.queries
-    columns = columns_by_cell(reader.final_records(), _by_id(queries))
+    columns = columns_by_cell(records, _by_id(queries))
     summary = summarise(
         _facts(job, reader, ending, store),
         cells=job.plan.cells,

@@ -81,20 +81,25 @@ _TAGS = (
 )
 
 
-def write_trial_tables(job: SweepJob, folder: Path, given: Iterable[str]) -> None:
-    """Write trials.parquet and trials.csv.
+def write_trial_tables(
+    job: SweepJob,
+    folder: Path,
+    reader: LedgerReader,
+    records: Iterable[TrialRecord],
+    given: Iterable[str],
+) -> None:
+    """Write trials.parquet and trials.csv of the reader's records.
 
     Their scores are the sweep's own in their order, then others that answers were ``given``.
     """
     store = recorded(folder)
-    with LedgerReader.open(folder) as reader:
-        rows = TrialRows(
-            reader,
-            origin_of(job, folder.name, None if store is None else store.parent_run_id),
-            {} if store is None else store.run_ids,
-            list(dict.fromkeys([*(scorer.name for scorer in job.spec.scorers), *sorted(given)])),
-        )
-        write_trials(folder, rows.columns, rows.batches())
+    rows = TrialRows(
+        reader,
+        origin_of(job, folder.name, None if store is None else store.parent_run_id),
+        {} if store is None else store.run_ids,
+        list(dict.fromkeys([*(scorer.name for scorer in job.spec.scorers), *sorted(given)])),
+    )
+    write_trials(folder, rows.columns, rows.batches(records))
 
 
 def origin_of(job: SweepJob, sweep_id: str, parent_run_id: str | None) -> Origin:
@@ -142,11 +147,11 @@ class TrialRows:
             *((name, "text") for name in self._own_tags()),
         )
 
-    def batches(self) -> Iterator[list[dict[str, Any]]]:
-        """All rows: five hundred at a time, or fewer where answers are long."""
+    def batches(self, records: Iterable[TrialRecord]) -> Iterator[list[dict[str, Any]]]:
+        """A row for each record: five hundred at a time, or fewer where answers are long."""
         batch: list[dict[str, Any]] = []
         chars = 0
-        for record in self._reader.final_records():
+        for record in records:
             batch.append(self._row(record))
             chars += len(batch[-1]["answer"] or "")
             if len(batch) >= _BATCH or chars >= _BATCH_CHARS:

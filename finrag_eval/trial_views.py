@@ -6,7 +6,7 @@ with figures alone; the texts of those that a page keeps are read when it opens 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,11 @@ from finrag_eval.report.trial_view import TrialView
 
 
 def trial_views(
-    reader: LedgerReader, origin: Origin, store: Recorded | None
+    reader: LedgerReader, records: Iterable[TrialRecord], origin: Origin, store: Recorded | None
 ) -> Iterator[TrialView]:
-    """Every finished trial of the plan, in its order; to be opened while the reader is open."""
+    """A view of each of the reader's records; to be opened while the reader is open."""
     views = TrialViews(reader, origin)
-    return (views.of(record, store) for record in reader.final_records())
+    return (views.of(record, store) for record in records)
 
 
 class TrialViews:

@@ -8,11 +8,12 @@ recorder, or it could not, all is made here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from finrag_eval.domain import TrialRecord
 from finrag_eval.ending import Ending
 from finrag_eval.job import SweepJob
 from finrag_eval.provenance import iso_utc
@@ -47,10 +48,11 @@ def wrap_up(
 
     ``is_as_recorded``: the job is the one that the ledger remembers.
     """
-    reading = _Reading(job, folder)
-    level = None if recorder is None else _drain(recorder, watch, reading.begin)
-    can_write = is_as_recorded and level is not None and level.is_level
-    summary = _write_files(job, folder, ending, reading.lessons, recorder if can_write else None)
+    with LedgerReader.open(folder) as reader:
+        reading = _Reading(job, reader)
+        level = None if recorder is None else _drain(recorder, watch, reading.begin)
+        can_write = is_as_recorded and level is not None and level.is_level
+        summary = _write_files(job, folder, ending, reading, recorder if can_write else None)
     if recorder is not None:
         ended = recorder.finish(ending.status, ended_at=ending.ended_at)
         recorder.dismiss()
@@ -76,13 +78,14 @@ def _write_files(
     job: SweepJob,
     folder: Path,
     ending: Ending,
-    lessons: Lessons,
+    reading: _Reading,
     recorder: RecorderHandle | None,
 ) -> dict[str, Any]:
     """The summary, with every file made: the tables here, summary and report by the recorder."""
     if recorder is not None:
         recorder.begin_files(ending.as_json())
-    write_trial_tables(job, folder, lessons.score_names)
+    lessons = reading.lessons
+    write_trial_tables(job, folder, reading.reader, reading.records, lessons.score_names)
     summary = None
     if recorder is not None and recorder.has_made_summary():
         summary = read_summary(folder)
@@ -105,20 +108,24 @@ def _write_summary_and_report(job: SweepJob, folder: Path, ending: Ending) -> di
 class _Reading:
     """What the tables and the next plan need, read while the recorder catches up."""
 
-    def __init__(self, job: SweepJob, folder: Path) -> None:
-        self._job, self._folder = job, folder
+    def __init__(self, job: SweepJob, reader: LedgerReader) -> None:
+        self._job, self.reader = job, reader
 
     def begin(self) -> None:
         """Read the ledger."""
         _ = self.lessons
 
     @cached_property
+    def records(self) -> Iterable[TrialRecord]:
+        """The sweep's trials, to go through several times."""
+        return self.reader.kept_records()
+
+    @cached_property
     def lessons(self) -> Lessons:
-        """What the sweep's answers teach; the ledger is read for it once."""
+        """What the sweep's answers teach."""
         from finrag_eval.estimate.learning import Lessons
 
-        with LedgerReader.open(self._folder) as reader:
-            return Lessons(self._job.plan, reader.final_records())
+        return Lessons(self._job.plan, self.records)
 
 
 def _teach(

@@ -112,6 +112,7 @@ class Recording:
         self._total, self._planned = 0, reader.counts().planned
         #: Whether what is left of the plan is no more than two batches like the newest one.
         self.is_near_end = False
+        self._is_clear = False
         self.is_closed = False
 
     @property
@@ -122,6 +123,7 @@ class Recording:
     def step(self, *, until: float | None) -> bool:
         """Records the next few trials; False where there is nothing left. Raises StoreAway."""
         if self._follower.step(until=until):
+            self._is_clear = False
             return True
         if self._tracer is not None and self._tracer.is_hopeless:
             self._notice("MLflow takes no traces; going on without them")
@@ -130,18 +132,22 @@ class Recording:
 
     def clear_up(self) -> None:
         """Sees to it that the store has one run a trial and nothing besides. Raises StoreAway."""
+        if self._is_clear:
+            return
         with as_away():
             if self._store.is_server or self._looks_closely:
                 remove_strays(self._store, self._book, self._reader.sweep_id)
             if self._looks_closely:
                 self._follower.record_unscored()
+        self._is_clear = True
 
     def end(self, status: str | None, ended_at: float | None) -> None:
         """Gives the sweep's run its summary and a final state. Raises StoreAway.
 
         Without a status the driver has died: then trials that it left unscored are recorded, too.
         """
-        self._looks_closely = self._looks_closely or status is None
+        if status is None:
+            self._looks_closely, self._is_clear = True, False
         self.clear_up()
         with as_away():
             self._parent.end(status, ended_at)

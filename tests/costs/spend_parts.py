@@ -247,11 +247,9 @@ class _Reader:
     def queries(self) -> Sequence[Query]:
         return self._sweep.queries
 
-    def final_records(self) -> Iterator[TrialRecord]:
-        return self._sweep.final_records()
-
-    def result(self, outcome_id: int) -> dict[str, Any]:
-        return self._sweep.result(outcome_id)
+    def answer(self, outcome_id: int) -> str | None:
+        answer: str | None = self._sweep.result(outcome_id).get("answer")
+        return answer
 
 
 def record_sweep(
@@ -273,7 +271,7 @@ def record_sweep(
     if finished:
         (folder / "summary.json").write_text(json.dumps(sweep.summary()))
         rows = TrialRows(_Reader(sweep), origin, run_ids, [])  # type: ignore[arg-type]
-        write_trials(folder, rows.columns, rows.batches())
+        write_trials(folder, rows.columns, rows.batches(sweep.final_records()))
         ended = max(record.ended_at for record in sweep.records)
         job.payload = parent_payload(_view(sweep, folder, sweep.status, ended))
         bring_up_to_date(store, job)

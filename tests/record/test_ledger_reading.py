@@ -366,3 +366,32 @@ def test_streaming_records_holds_one_page_of_them(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 6_000
     assert peak < 6_000 * 600  # all records at once take some 2 KB each
+
+
+def test_an_answer_is_read_by_itself(tmp_path: Path) -> None:
+    with a_ledger(tmp_path) as ledger:
+        fine, broken = begin(ledger, [a_cell()], some_queries(2))
+        answer(ledger, fine, outcome=an_outcome(fine, result=a_result("It was $10.9 billion.")))
+        answer(ledger, broken, outcome=a_failure(broken))
+        settle_all(ledger)
+        with LedgerReader.open(ledger.folder) as reader:
+            ids = {one.trial.key: one.outcome_id for one in reader.final_records()}
+            assert reader.answer(ids[fine.key]) == "It was $10.9 billion."
+            assert reader.answer(ids[broken.key]) is None
+            with pytest.raises(KeyError):
+                reader.answer(99)
+
+
+@pytest.mark.parametrize("kept", [10_000, 3], ids=["kept", "read anew"])
+def test_records_can_be_gone_through_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr("finrag_eval.record.ledger.reader._RECORDS_KEPT", kept)
+    with a_ledger(tmp_path) as ledger:
+        for trial in begin(ledger, [a_cell()], some_queries(5)):
+            answer(ledger, trial)
+        settle_all(ledger)
+        with LedgerReader.open(ledger.folder) as reader:
+            records = reader.kept_records()
+            assert list(records) == list(records) == list(reader.final_records())
+            assert len(list(records)) == 5

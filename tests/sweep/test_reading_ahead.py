@@ -32,7 +32,7 @@ def report(folder: Path, ahead: PackedAhead | None) -> bytes:
     assert summary is not None
     with LedgerReader.open(folder) as reader:
         origin = origin_of(job_of_ledger(reader), folder.name, store.parent_run_id)
-        views = trial_views(reader, origin, store)
+        views = trial_views(reader, reader.final_records(), origin, store)
         write_report_html(folder / "again.html", summary, views, ahead=ahead)
     return (folder / "again.html").read_bytes()
 

@@ -7,7 +7,7 @@ a reader neither needs memory nor holds up the writer's checkpoints. Nothing her
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -21,6 +21,8 @@ from finrag_eval.record.ledger.connections import ReadOnly
 from finrag_eval.record.ledger.finding import TrialCounts
 
 _CONTEXTS_KEPT = 64
+#: Records that are kept in memory: some 3 kB each.
+_RECORDS_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,16 @@ class SessionInfo:
     spec: Mapping[str, Any]
     facts: Mapping[str, Any]
     plan: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Records that are read anew whenever somebody goes through them."""
+
+    read: Callable[[], Iterator[TrialRecord]]
+
+    def __iter__(self) -> Iterator[TrialRecord]:
+        return self.read()
 
 
 class LedgerReader:
@@ -174,6 +186,15 @@ class LedgerReader:
         One that has not been scored yet has ``scores_id`` 0 and no scores.
         """
         return self._trials.planned()
+
+    def kept_records(self) -> Iterable[TrialRecord]:
+        """``final_records`` to go through several times, as they are now.
+
+        A few thousand are read once and kept; more are read anew each time, while this is open.
+        """
+        if self.counts().planned > _RECORDS_KEPT:
+            return _Again(self.final_records)
+        return tuple(self.final_records())
 
     def columns(self) -> dict[str, list[Any]]:
         """``final_records`` as columns, for numpy and pandas.
