@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finrag_eval.synthesis_pipeline.entities import EntityReader, read_entities
+from finrag_eval.synthesis_pipeline.entities.metrics import MetricFinder, known_metrics
+from finrag_eval.synthesis_pipeline.entities.vocabulary import NAMES
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,24 @@ def test_years_that_only_the_data_can_settle_are_kept_as_such() -> None:
 )
 def test_metrics_are_found_by_their_many_names(question: str, metrics: list[str]) -> None:
     assert list(read_entities(question).metrics.keys) == metrics
+
+
+@pytest.mark.parametrize("change", [str, str.upper, str.title])
+def test_every_name_of_a_metric_is_found_by_itself(change: Callable[[str], str]) -> None:
+    names = {name: key for key, told in NAMES.items() for name in told.split("|")}
+    found = {name: known_metrics().read(f"The {change(name)}, if any.") for name in names}
+    assert {name: metrics.keys[:1] for name, (metrics, _) in found.items()} == {
+        name: (key,) for name, key in names.items()
+    }
+    blank = {name: rest for name, (_, rest) in found.items()}
+    assert blank == {name: f"The {' ' * len(name)}, if any." for name in names}
+
+
+@pytest.mark.parametrize("name", ["401(k) costs", "% of floor space", "Übrige Erträge", "(other)"])
+def test_a_users_metric_may_begin_with_any_character(name: str) -> None:
+    metrics, rest = MetricFinder({"own": name}).read(f"What were {name} in 2020?")
+    assert metrics.keys == ("own",)
+    assert name not in rest
 
 
 @pytest.mark.parametrize(

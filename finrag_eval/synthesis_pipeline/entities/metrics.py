@@ -6,7 +6,7 @@ Enters: text without companies and years. Leaves: metric keys of the facts, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -64,7 +64,8 @@ class MetricFinder:
                 if len(name) > 4:
                     names.setdefault(name, key)
         self._keys = {_folded(name): key for name, key in reversed(names.items())}
-        either = "|".join(dict.fromkeys(map(_flexible, sorted(names, key=len, reverse=True))))
+        longest_first = dict.fromkeys(map(_flexible, sorted(names, key=len, reverse=True)))
+        either = _by_first_letter(longest_first)
         self._pattern = re.compile(rf"(?<![\w&])(?:{either})(?![\w&])", re.IGNORECASE)
 
     def read(self, text: str) -> tuple[Metrics, str]:
@@ -79,7 +80,9 @@ class MetricFinder:
             if key in REPORTED_BY_PART
         ]
         strong = {key for key, match in mentions if _folded(match.group()) not in WEAK}
-        rest = self._pattern.sub(lambda match: " " * len(match.group()), text)
+        rest = text
+        for _, match in mentions:
+            rest = rest[: match.start()] + " " * len(match.group()) + rest[match.end() :]
         if not keys and _MARGINS.search(rest):
             keys = dict.fromkeys(_ALL_MARGINS)
             strong = set(keys)
@@ -114,6 +117,16 @@ def _flexible(name: str) -> str:
     return r"[\s-]+".join(
         re.escape(word).replace("'", "['’]?") for word in re.split(r"[\s-]+", name)
     )
+
+
+def _by_first_letter(patterns: Iterable[str]) -> str:
+    """One pattern for all, by their first letters: most fail at one comparison, and not at each."""
+    groups: dict[str, list[str]] = {}
+    for pattern in patterns:
+        first = pattern[0].lower()
+        is_letter = first.isascii() and first.isalnum()
+        groups.setdefault(first if is_letter else "", []).append(pattern[is_letter:])
+    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())
 
 
 def _folded(name: str) -> str:
