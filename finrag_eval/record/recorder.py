@@ -154,7 +154,7 @@ class Recorder:
             self._channel.send("files", reason=None)
 
     def _until_more(self) -> float:
-        """Seconds to let trials gather before the next batch; none once the end is near."""
+        """Seconds to let trials gather before the next batch; none where somebody waits for it."""
         is_pressed = self._wants_level or self._gone_at is not None
         is_behind = self._recording is not None and self._recording.is_behind
         if is_pressed or is_behind:
