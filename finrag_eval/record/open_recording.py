@@ -136,7 +136,8 @@ class Recording:
             return
         with as_away():
             if self._store.is_server or self._looks_closely:
-                remove_strays(self._store, self._book, self._reader.sweep_id)
+                direct = self._follower.is_direct
+                remove_strays(self._store, self._book, self._reader.sweep_id, direct=direct)
             if self._looks_closely:
                 self._follower.record_unscored()
         self._is_clear = True

@@ -17,6 +17,8 @@ from finrag_eval.record.store import Store
 
 _PAGE = 1000
 _FEW = 20
+#: Ids in one statement.
+_FEW_IDS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +86,26 @@ def reconcile(
             book.advance(0)
 
 
-def remove_strays(store: Store, book: RunBook, sweep_id: str) -> None:
-    """Removes runs that a lost reply left behind: RUNNING ones beside a trial's, second parents."""
-    running = _find(store, f"{_of_sweep(sweep_id)} and attributes.status = 'RUNNING'")
-    strays = [run for run in running if not run.is_deleted and run.trial_key]
-    known = book.entries([run.trial_key for run in strays]) if strays else {}
-    for run in strays:
-        entry = known.get(run.trial_key)
-        if entry is not None and entry.run_id is not None and entry.run_id != run.run_id:
-            remove(store, run)
-    for run in _find(store, f"{_of_sweep(sweep_id)} and {_tag('kind', 'sweep')}"):
-        if book.parent_run_id not in (None, run.run_id) and not run.is_deleted:
+def remove_strays(store: Store, book: RunBook, sweep_id: str, *, direct: bool) -> None:
+    """Removes runs that a lost reply left behind: RUNNING ones beside a trial's, second parents.
+
+    ``direct`` as in ``find_runs``.
+    """
+    if direct:
+        doubtful = _doubtful_in_tables(store, sweep_id)
+    else:
+        running = _find(store, f"{_of_sweep(sweep_id)} and attributes.status = 'RUNNING'")
+        parents = _find(store, f"{_of_sweep(sweep_id)} and {_tag('kind', 'sweep')}")
+        doubtful = list({run.run_id: run for run in (*running, *parents)}.values())
+    keys = [run.trial_key for run in doubtful if run.trial_key]
+    known = book.entries(keys) if keys else {}
+    for run in doubtful:
+        if run.trial_key:
+            entry = known.get(run.trial_key)
+            kept = None if entry is None else entry.run_id
+        else:
+            kept = book.parent_run_id
+        if kept not in (None, run.run_id) and not run.is_deleted:
             remove(store, run)
 
 
@@ -188,6 +199,44 @@ def _find_in_tables(store: Store, sweep_id: str, keys: Sequence[str] | None) -> 
         rows = connection.execute(statement).all()
     for run_id, key, status, stage in rows:
         yield FoundRun(run_id=run_id, trial_key=key, status=status, is_deleted=stage == "deleted")
+
+
+def _doubtful_in_tables(store: Store, sweep_id: str) -> list[FoundRun]:
+    """The sweep's runs that are RUNNING, and those with the name of its own.
+
+    Found among all runs by status and name: to look a tag up by its value is to pass over that of
+    every run in the store (42,000 runs: 60 ms through MLflow, 10 ms so, 2026-11-29).
+    """
+    from mlflow.store.tracking.dbmodels import models
+    from sqlalchemy import or_, select
+
+    runs: Any = models.SqlRun.__table__
+    tags: Any = models.SqlTag.__table__
+    chosen = (
+        select(runs.c.run_uuid, runs.c.status, runs.c.lifecycle_stage)
+        .where(runs.c.experiment_id == int(store.experiment_id))
+        .where(or_(runs.c.status == "RUNNING", runs.c.name.startswith("sweep_", autoescape=True)))
+    )
+    names = ("finrag_eval.sweep_id", "finrag_eval.trial_key")
+    told: dict[tuple[str, str], str] = {}
+    with store.engine.connect() as connection:
+        rows = connection.execute(chosen).all()
+        for start in range(0, len(rows), _FEW_IDS):
+            ids = [run_id for run_id, _, _ in rows[start : start + _FEW_IDS]]
+            wanted = select(tags.c.run_uuid, tags.c.key, tags.c.value).where(
+                tags.c.run_uuid.in_(ids), tags.c.key.in_(names)
+            )
+            told |= {(run_id, key): value for run_id, key, value in connection.execute(wanted)}
+    return [
+        FoundRun(
+            run_id=run_id,
+            trial_key=told.get((run_id, "finrag_eval.trial_key"), ""),
+            status=status,
+            is_deleted=stage == "deleted",
+        )
+        for run_id, status, stage in rows
+        if told.get((run_id, "finrag_eval.sweep_id")) == sweep_id
+    ]
 
 
 def _of_sweep(sweep_id: str) -> str:

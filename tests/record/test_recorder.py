@@ -20,8 +20,10 @@ from tracking_parts import SPEC, SweepInLedger, a_cell, record_here, some_scores
 
 from finrag_eval.domain import Score
 from finrag_eval.record.ledger import Ledger, LedgerReader
+from finrag_eval.record.reconcile import remove_strays
 from finrag_eval.record.recording import EarlyRecorder, Level, RecorderHandle, sync_sweep
-from finrag_eval.record.run_book import BOOK_FILE, recorded
+from finrag_eval.record.run_book import BOOK_FILE, RunBook, recorded
+from finrag_eval.record.store import open_store
 
 NewSweep = Callable[..., SweepInLedger]
 
@@ -328,6 +330,47 @@ def test_sync_puts_right_whatever_happened_in_the_store(
     check_children(store_uri, sweep)
     assert client.get_run(twin.info.run_id).info.lifecycle_stage == "deleted"
     assert client.get_run(twin.info.run_id).info.status == "KILLED"
+
+
+@pytest.mark.parametrize("lane", ["bulk", "public"])
+def test_what_lost_replies_left_behind_is_removed_and_nothing_else(
+    new_sweep: NewSweep, store_uri: str, lane: str
+) -> None:
+    sweep = new_sweep(queries=2)
+    whole(sweep, store_uri, lane=lane)
+    client = MlflowClient(store_uri)
+    (parent,), (trial, *_) = runs_of(store_uri, "sweep"), runs_of(store_uri)
+    recorded_before = {run.info.run_id for run in runs_of(store_uri)}
+    experiment_id = parent.info.experiment_id
+
+    def made(tags: dict[str, str], name: str, status: str = "RUNNING") -> str:
+        run_id = str(client.create_run(experiment_id, tags=tags, run_name=name).info.run_id)
+        if status != "RUNNING":
+            client.set_terminated(run_id, status)
+        return run_id
+
+    another_sweep = {**parent.data.tags, "finrag_eval.sweep_id": "of-somebody-else"}
+    strays = [
+        made(trial.data.tags, trial.info.run_name),
+        made(parent.data.tags, parent.info.run_name),
+        made(parent.data.tags, parent.info.run_name, "KILLED"),
+    ]
+    others = [
+        made(another_sweep, parent.info.run_name),
+        made({}, "sweep_of_a_chimney"),
+        made({}, "somebody's own", "FINISHED"),
+    ]
+    with (
+        LedgerReader.open(sweep.folder) as reader,
+        closing(RunBook(sweep.folder, store_uri, "Tests")) as book,
+    ):
+        store = open_store(store_uri, "Tests", own_process=False)
+        remove_strays(store, book, reader.sweep_id, direct=lane == "bulk")
+    stages = {one: client.get_run(one).info.lifecycle_stage for one in (*strays, *others)}
+    assert stages == dict.fromkeys(strays, "deleted") | dict.fromkeys(others, "active")
+    assert all(client.get_run(one).info.status == "KILLED" for one in strays)
+    assert {run.info.run_id for run in runs_of(store_uri)} == recorded_before
+    assert client.get_run(parent.info.run_id).info.lifecycle_stage == "active"
 
 
 def test_a_lost_book_is_written_again_from_the_store(new_sweep: NewSweep, store_uri: str) -> None:
