@@ -155,27 +155,35 @@ def bare_client(server: LoopbackBedrock, latency: float, calls: int, workers: in
 
 
 def own_cpu(root: Path, server: LoopbackBedrock, rounds: int) -> str:
-    """What one more trial costs the first process until the last answer."""
+    """What one more trial costs the first process until the last answer.
+
+    boto3 is measured before and after in each round: a machine may be half as fast a minute later.
+    """
     few, many = SIZES
     costs, boto3_ms = [], []
     for _ in range(rounds):
+        before = bare_client(server, 0.0, 1_000, 16).cpu_ms
         small = sweep_round(root, server, 0.0, 16, few).cpu_answering_s
         large = sweep_round(root, server, 0.0, 16, many).cpu_answering_s
+        after = bare_client(server, 0.0, 1_000, 16).cpu_ms
         costs.append((large - small) / (many - few) * 1000)
-        boto3_ms.append(bare_client(server, 0.0, 1_000, 16).cpu_ms)
-    cost, boto3 = statistics.median(costs), statistics.median(boto3_ms)
+        boto3_ms.append((before + after) / 2)
+    own = [cost - boto3 for cost, boto3 in zip(costs, boto3_ms, strict=True)]
     return (
-        f"first process until the last answer, from {few:,} to {many:,} trials: {cost:.2f} ms of "
-        f"CPU a trial ({min(costs):.2f}-{max(costs):.2f}); boto3 alone {boto3:.2f} ms "
-        f"({min(boto3_ms):.2f}-{max(boto3_ms):.2f}); own {cost - boto3:.2f} ms"
+        f"first process until the last answer, from {few:,} to {many:,} trials, ms of CPU a trial: "
+        f"{_middle(costs)}; boto3 alone {_middle(boto3_ms)}; own, by round, {_middle(own)}"
     )
+
+
+def _middle(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
 def rows(root: Path, server: LoopbackBedrock, rounds: int, only: list[str]) -> Iterator[str]:
     """The table's lines, one a course."""
     sweep_round(root, server, 0.0, 16, SMALL)
     if not only:
-        yield own_cpu(root, server, min(3, rounds))
+        yield own_cpu(root, server, rounds)
     small = [sweep_round(root, server, 0.0, 16, SMALL) for _ in range(min(3, rounds))]
     start_first = statistics.median(one.cpu_first_s for one in small)
     start_others = statistics.median(one.cpu_others_s for one in small)
