@@ -23,8 +23,8 @@ from functools import lru_cache
 from typing import Any
 
 _LEVEL = 2
-#: Half the window and memory of the defaults: those are mapped anew for each text, which takes 60 of
-#: the 75 microseconds of a result of 1.2 KB. No text of up to 22 KB grew by it (2026-11-29).
+#: Half the window and memory of the defaults: those are mapped anew for each text, which takes 60
+#: of the 75 microseconds of a result of 1.2 KB. No text of up to 22 KB grew by it (2026-11-29).
 _WINDOW_BITS, _MEMORY_LEVEL = 14, 7
 _KNOWN_DIGESTS = 65_536
 _LONG_ENOUGH_TO_QUOTE = 16
