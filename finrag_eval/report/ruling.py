@@ -72,8 +72,10 @@ def score_ticks(limits: tuple[float, float]) -> Ticks:
 
 
 def second_ticks(limits: tuple[float, float], *, most: int) -> Ticks:
-    """1, 2 and 5 times powers of ten, fewer where they would crowd."""
+    """1, 2 and 5 times powers of ten, fewer where they would crowd; even steps between two."""
     places = _log_places(limits, (1, 2, 5))
+    if len(places) < 2:
+        places = [at for at in _places(limits, most) if limits[0] <= at <= limits[1]]
     if len(places) > most:
         places = places[:: math.ceil(len(places) / most)]
     return {at: f"{at:g} s" if 1 <= at < 60 else seconds(at) for at in places}
