@@ -21,11 +21,11 @@ _LIBRARIES = (
     "jinja2",
     "finrag_eval.from_ledger",
 )
-#: What the tables need.
-TABLES = ("pyarrow.parquet", "pyarrow.json")
-#: What the driver does at the end: it shows the result, and teaches the next plan (numpy.ma comes
-#: with quantiles there).
-RESULT = (
+#: What the driver does at the end: it makes the tables, shows the result, and teaches the next plan
+#: (numpy.ma comes with quantiles there).
+ENDING = (
+    "pyarrow.parquet",
+    "pyarrow.json",
     "finrag_eval.report.terminal",
     "finrag_eval.wrap_up",
     "finrag_eval.estimate.learning",
@@ -73,7 +73,7 @@ class Beforehand:
 
 
 def _make_ready() -> None:
-    load(*TABLES)
+    load(*ENDING)
     for _ in made_ready():
         pass
 

@@ -100,10 +100,7 @@ def write_trials(
                 for row in rows
             ]
             parquet.write_table(_table(names, whole, schema))
-            rows_out.writerows(
-                [csv_safe(value) if isinstance(value, str) else value for value in row]
-                for row in whole
-            )
+            rows_out.writerows([csv_safe(value) for value in row] for row in whole)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], schema: Any) -> Any:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from finrag_eval.batching import batch_outcomes, gate_kind, is_by_batch
-from finrag_eval.beforehand import RESULT, TABLES, Beforehand, load
+from finrag_eval.beforehand import ENDING, Beforehand, load
 from finrag_eval.domain import BUILT_IN_TARGET, BudgetSpec, Cell, Outcome, Trial
 from finrag_eval.ending import Ending, ending_of
 from finrag_eval.errors import StoppedAtOnce
@@ -184,7 +184,7 @@ class Session:
     def _make_ready(self) -> None:
         """Load what is needed after the first answers, while those take their time."""
         self._scoring.make_ready()
-        load(*RESULT, *TABLES)
+        load(*ENDING)
 
     def _append(self, outcome: Outcome, on_disk: Callable[[int, Outcome], None]) -> None:
         """Into the ledger first; ``on_disk`` hears of it once it is safe there."""

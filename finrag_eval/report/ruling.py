@@ -1,7 +1,7 @@
 """Ticks, hairlines and titles of a picture, drawn as plain lines and texts.
 
 Enters: axes whose limits are set. Leaves: rulings on them. matplotlib's own axes have an object of
-many parts for each tick: with them a picture took three times as long (2026-11-29).
+many parts for each tick: with them a picture took twice as long (2026-11-29).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def score_ticks(limits: tuple[float, float]) -> Ticks:
 
 
 def second_ticks(limits: tuple[float, float], *, most: int) -> Ticks:
-    """1, 2 and 5 times powers of ten, fewer where they would crowd; even steps between two."""
+    """1, 2 and 5 times powers of ten, not too many; even steps where not two are in sight."""
     places = _log_places(limits, (1, 2, 5))
     if len(places) < 2:
         places = [at for at in _places(limits, most) if limits[0] <= at <= limits[1]]
